@@ -1,0 +1,36 @@
+# Two commands: `make up` and `make test`. The rest is listed by `make help`.
+NETWORK ?= lab
+SEEDS ?= 1000
+provchain = .venv/bin/provchain
+
+.PHONY: help setup up down demo status verify plan test quick bench simulate
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## install what this machine needs
+	@tools/bootstrap
+
+up: setup ## provision, install, start and prove the network
+	@$(provchain) up --network $(NETWORK)
+
+down: setup ## remove the network, leaving nothing behind
+	@$(provchain) down --network $(NETWORK) --yes
+
+demo: setup ## submit the example objects and read them back with proofs
+	@$(provchain) demo --network $(NETWORK)
+
+status verify plan: setup
+	@$(provchain) $@ --network $(NETWORK)
+
+test: setup ## pass the whole suite, lab included, on the network ci
+	@tools/test
+
+quick: setup ## pass the tests that need no lab
+	@tools/test quick
+
+bench: setup ## print the benches' JSON
+	@tools/bench
+
+simulate: setup ## run the consensus simulator over SEEDS seeds
+	@PYTHONPATH=node .venv/bin/python -m tests.simulation.run --seeds $(SEEDS)
