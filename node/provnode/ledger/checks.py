@@ -1,0 +1,123 @@
+"""What can be said of a transaction without the objects' state: form, signer, signature, seals.
+
+The verdict depends on the bytes and on who is registered, and signers are never removed, so a good verdict is
+kept: a transaction that passed the mempool is not verified a second time in its block.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from provnode.crypto.provider import Provider
+from provnode.ledger.errors import TxCode, TxError
+from provnode.ledger.genesis import Genesis, Signer
+from provnode.ledger.objects import DataObject, parse_object, seal_bytes
+from provnode.ledger.transactions import (
+    KIND_OBJECT,
+    Registration,
+    Transaction,
+    decode_transaction,
+    parse_registration,
+    registration_sign_bytes,
+)
+
+# parsed JSON takes several times its bytes: about 150 MiB of memory at most
+_CACHE_BYTES = 32 * 1024 * 1024
+
+Signature = tuple[bytes, bytes, bytes]
+"""Public key, message, signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedTx:
+    """A transaction of a registered signer whose signature and seals hold."""
+
+    tx: Transaction
+    signer: Signer
+    content: DataObject | Registration
+
+    @property
+    def txid(self) -> bytes:
+        """The id of the transaction."""
+        return self.tx.txid
+
+
+class Checker:
+    """Checks transactions in batches and remembers those that passed."""
+
+    def __init__(self, genesis: Genesis, provider: Provider, signer: Callable[[str], Signer | None]) -> None:
+        self._genesis = genesis
+        self._provider = provider
+        self._signer = signer
+        self._passed: OrderedDict[bytes, CheckedTx] = OrderedDict()
+        self._bytes = 0
+
+    def check(self, raws: Sequence[bytes]) -> list[CheckedTx | TxError]:
+        """One verdict for each, in order; all signatures go through the provider as one batch."""
+        verdicts: list[CheckedTx | TxError] = []
+        pending: list[tuple[int, list[Signature]]] = []
+        for raw in raws:
+            try:
+                tx = decode_transaction(raw, self._genesis.hash, self._genesis.params.max_tx_bytes)
+                checked = self._passed.get(tx.leaf)
+                if checked is None:
+                    checked, signatures = self._parse(tx)
+                    pending.append((len(verdicts), signatures))
+                verdicts.append(checked)
+            except TxError as error:
+                verdicts.append(error)
+        held = self._provider.verify_batch([one for _, signatures in pending for one in signatures])
+        at = 0
+        for index, signatures in pending:
+            good = held[at : at + len(signatures)]
+            at += len(signatures)
+            verdicts[index] = self._judge(verdicts[index], good)
+        return verdicts
+
+    def _parse(self, tx: Transaction) -> tuple[CheckedTx, list[Signature]]:
+        signer = self._signer(tx.signer_id)
+        if signer is None:
+            raise TxError(TxCode.UNKNOWN_SIGNER, f"signer {tx.signer_id[:80]!r} is not registered")
+        signatures = [(signer.public_key, tx.sign_bytes, tx.signature)]
+        content: DataObject | Registration
+        if tx.kind == KIND_OBJECT:
+            content = parse_object(tx.body)
+            if content.seals:
+                message = seal_bytes(tx.body)
+                signatures += [(seal.public_key, message, seal.signature) for seal in content.seals]
+        else:
+            content = parse_registration(tx.body)
+            if not signer.founding or not content.id.endswith("@" + signer.organisation):
+                raise TxError(
+                    TxCode.NOT_PERMITTED,
+                    f"{signer.id} may not register {content.id}, only a founding signer of that organisation may",
+                )
+            if content.id in self._genesis.signers:
+                raise TxError(TxCode.USER_EXISTS, f"{content.id} is a founding signer")
+            message = registration_sign_bytes(self._genesis.hash, content.id)
+            signatures.append((content.public_key, message, content.proof))
+        return CheckedTx(tx, signer, content), signatures
+
+    def _judge(self, verdict: CheckedTx | TxError, held: list[bool]) -> CheckedTx | TxError:
+        if isinstance(verdict, TxError):
+            return verdict
+        if not held[0]:
+            return TxError(TxCode.BAD_SIGNATURE, f"not signed by the key of {verdict.signer.id}")
+        if not all(held):
+            if isinstance(verdict.content, Registration):
+                return TxError(TxCode.BAD_SIGNATURE, "body.proof: not made by the new user's key")
+            place = held.index(False) - 1
+            return TxError(TxCode.BAD_SEAL, f"header.seal/{place}: the signature does not hold")
+        self._remember(verdict)
+        return verdict
+
+    def _remember(self, checked: CheckedTx) -> None:
+        if checked.tx.leaf in self._passed:
+            return
+        self._passed[checked.tx.leaf] = checked
+        self._bytes += len(checked.tx.raw)
+        while self._bytes > _CACHE_BYTES:
+            _, oldest = self._passed.popitem(last=False)
+            self._bytes -= len(oldest.tx.raw)

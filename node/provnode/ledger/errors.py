@@ -1,0 +1,65 @@
+"""Refusals of the ledger, typed: a client or an operator can act on the code."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class TxCode(StrEnum):
+    """Why a transaction was refused."""
+
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    WRONG_CHAIN = "wrong_chain"
+    UNKNOWN_SIGNER = "unknown_signer"
+    BAD_SIGNATURE = "bad_signature"
+    DUPLICATE = "duplicate"
+    NOT_PERMITTED = "not_permitted"
+    USER_EXISTS = "user_exists"
+    BAD_OBJECT = "bad_object"
+    BAD_SEAL = "bad_seal"
+    UNKNOWN_TYPE = "unknown_type"
+    SCHEMA = "schema"
+    TIMESTAMP = "timestamp"
+    EXISTS = "exists"
+    MISSING = "missing"
+    DELETED = "deleted"
+    TYPE_CHANGED = "type_changed"
+    NOT_OWNER = "not_owner"
+    STALE_VERSION = "stale_version"
+    VERSION_AHEAD = "version_ahead"
+    TOO_MANY_VERSIONS = "too_many_versions"
+    POOL_FULL = "pool_full"
+
+
+_MAY_COME_TRUE = frozenset({TxCode.MISSING, TxCode.VERSION_AHEAD})
+
+
+class TxError(Exception):
+    """A transaction that can't be part of the next block.
+
+    `may_come_true` marks the refusals that an earlier transaction still on its way can lift, such as an
+    update that arrived before the object's creation.
+    """
+
+    def __init__(self, code: TxCode, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+    @property
+    def may_come_true(self) -> bool:
+        """True when the same transaction may be fine a block later."""
+        return self.code in _MAY_COME_TRUE
+
+
+class BlockError(Exception):
+    """A block that this chain can't have at this height; the message names the field, found and allowed."""
+
+
+class GenesisError(Exception):
+    """A genesis document that is malformed, or not that of the store."""
+
+
+class NotFoundError(Exception):
+    """No such object, version, block or transaction on this node."""

@@ -1,0 +1,128 @@
+"""Applying transactions on top of the store, without writing to it.
+
+The outcome of a block is a function of the store, the block's height and time, and its transactions in order:
+every node comes to the same state root before it votes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+
+from provnode.crypto.hashing import digest, pack
+from provnode.ledger import tree
+from provnode.ledger.checks import CheckedTx
+from provnode.ledger.errors import TxCode, TxError
+from provnode.ledger.lifecycle import Change, Schemas, decide
+from provnode.ledger.objects import DataObject
+from provnode.ledger.transactions import Registration
+from provnode.storage.errors import StoreError
+from provnode.storage.store import HeadRow, Store, UserRow, VersionRow
+
+# how far an object's own clock may run ahead of the block that carries it
+MAX_AHEAD_SECONDS = 600
+
+
+def object_key(object_id: str, version: int) -> bytes:
+    """The key of an object version in the state tree."""
+    return digest(b"provnode.key", pack([object_id, version]))
+
+
+def object_value(snapshot: bytes) -> bytes:
+    """The value of an object version in the state tree."""
+    return digest(b"provnode.value", snapshot)
+
+
+def check_time(content: DataObject, time_ms: int) -> None:
+    """Raises TxError when the object's timestamp (seconds) lies beyond `time_ms` and its tolerance."""
+    latest = time_ms // 1000 + MAX_AHEAD_SECONDS
+    if content.timestamp > latest:
+        raise TxError(
+            TxCode.TIMESTAMP,
+            f"header.content.timestamp: found {content.timestamp}, allowed: up to {latest} (Unix seconds)",
+        )
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the transactions of a block change, and the state root after them."""
+
+    txids: list[bytes]
+    heads: list[HeadRow]
+    versions: list[VersionRow]
+    users: list[UserRow]
+    tree: tree.Update
+
+
+@dataclass(slots=True)
+class Overlay:
+    """The state of the store with the transactions applied so far in one block."""
+
+    store: Store
+    schemas: Schemas
+    height: int
+    txids: dict[bytes, None] = field(default_factory=dict)
+    heads: dict[str, HeadRow] = field(default_factory=dict)
+    versions: dict[tuple[str, int], VersionRow] = field(default_factory=dict)
+    users: dict[str, UserRow] = field(default_factory=dict)
+
+    def apply(self, checked: CheckedTx, time_ms: int | None) -> None:
+        """Apply one transaction, or raise TxError and change nothing.
+
+        `time_ms` is the time of the block; None leaves the timestamp unjudged.
+        """
+        if checked.txid in self.txids or self.store.transaction(checked.txid) is not None:
+            raise TxError(TxCode.DUPLICATE, f"transaction {checked.txid.hex()} was committed before")
+        content = checked.content
+        if isinstance(content, Registration):
+            self._register(checked, content)
+        else:
+            if time_ms is not None:
+                check_time(content, time_ms)
+            change = self._decide(checked, content)
+            self.heads[change.head.object_id] = change.head
+            self.versions.update({(row.object_id, row.version): row for row in change.versions})
+        self.txids[checked.txid] = None
+
+    def finish(self, root: bytes) -> Outcome:
+        """The outcome over the state tree with `root`. Raises tree.TreeError on a damaged store."""
+        items = [(object_key(*key), object_value(row.snapshot)) for key, row in self.versions.items()]
+        items += [
+            (
+                digest(b"provnode.user", pack([row.id])),
+                digest(b"provnode.signer", pack([row.id, row.organisation, row.public_key])),
+            )
+            for row in self.users.values()
+        ]
+        return Outcome(
+            list(self.txids),
+            list(self.heads.values()),
+            list(self.versions.values()),
+            list(self.users.values()),
+            tree.update(root, items, self.store.node),
+        )
+
+    def _register(self, checked: CheckedTx, content: Registration) -> None:
+        if content.id in self.users or self.store.user(content.id) is not None:
+            raise TxError(TxCode.USER_EXISTS, f"user {content.id} is registered")
+        self.users[content.id] = UserRow(
+            content.id, checked.signer.organisation, content.public_key, self.height
+        )
+
+    def _decide(self, checked: CheckedTx, content: DataObject) -> Change:
+        head = self.heads.get(content.object_id) or self.store.head(content.object_id)
+        return decide(
+            head,
+            partial(self._version, content.object_id),
+            content,
+            checked.signer.organisation,
+            self.schemas,
+            txid=checked.txid,
+            height=self.height,
+        )
+
+    def _version(self, object_id: str, version: int) -> VersionRow:
+        row = self.versions.get((object_id, version)) or self.store.version(object_id, version)
+        if row is None:
+            raise StoreError("corrupt", f"object {object_id} lacks version {version}", "restore a backup")
+        return row

@@ -1,0 +1,166 @@
+"""The genesis document: what every node of a chain must agree on before the first block.
+
+genesis_hash = digest("provnode.genesis", canonical JSON). It goes into every transaction and vote, so none
+can be carried to another chain.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+from provnode.core.types import Validator, ValidatorSet
+from provnode.crypto.hashing import digest
+from provnode.ledger.canonical import CanonicalError, Json, decode, encode
+from provnode.ledger.errors import GenesisError
+from provnode.ledger.lifecycle import Schemas
+
+# block messages are at most 16 MiB (JR/T 0314 clause 7)
+_BLOCK_LIMIT = 16 * 1024 * 1024
+_Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")]
+_PublicKey = Annotated[str, Meta(pattern="^04[0-9a-f]{128}$")]
+_Milliseconds = Annotated[int, Meta(ge=1, le=3_600_000)]
+SIGNER_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}@[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class Organisation(Struct, frozen=True, forbid_unknown_fields=True):
+    """A member of the chain; `uscc` is its unified social credit code (GB 32100)."""
+
+    name: _Name
+    title: str
+    uscc: Annotated[str, Meta(pattern="^[0-9A-Z]{18}$")]
+    role: str
+
+
+class _Validator(Struct, frozen=True, forbid_unknown_fields=True):
+    name: _Name
+    organisation: _Name
+    public_key: _PublicKey
+    power: Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class _Signer(Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    organisation: _Name
+    public_key: _PublicKey
+
+
+class Params(Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits in bytes, times in milliseconds."""
+
+    max_block_bytes: Annotated[int, Meta(ge=1024, le=_BLOCK_LIMIT)]
+    max_tx_bytes: Annotated[int, Meta(ge=512, le=_BLOCK_LIMIT)]
+    block_interval_ms: _Milliseconds
+    propose_timeout_ms: _Milliseconds
+    vote_timeout_ms: _Milliseconds
+    timeout_delta_ms: _Milliseconds
+
+
+class _Document(Struct, frozen=True, forbid_unknown_fields=True):
+    format: int
+    network: _Name
+    chain_id: _Name
+    time_ms: Annotated[int, Meta(ge=0, le=2**53 - 1)]
+    organisations: list[Organisation]
+    validators: list[_Validator]
+    signers: list[_Signer]
+    params: Params
+    schemas: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Who may sign transactions. `founding` signers act for their organisation and may register users."""
+
+    id: str
+    organisation: str
+    public_key: bytes
+    founding: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Genesis:
+    """A checked genesis."""
+
+    hash: bytes
+    network: str
+    chain_id: str
+    time_ms: int
+    organisations: dict[str, Organisation]
+    validators: ValidatorSet
+    signers: dict[str, Signer]
+    params: Params
+    schemas: Schemas
+    document: dict[str, Json]
+
+
+def load_genesis(path: Path) -> Genesis:
+    """Read and check a genesis file. Raises GenesisError."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise GenesisError(f"{path}: {error.strerror}") from error
+    try:
+        return parse_genesis(decode(raw))
+    except (CanonicalError, GenesisError) as error:
+        raise GenesisError(f"{path}: {error}") from error
+
+
+def parse_genesis(document: Json) -> Genesis:
+    """Check a genesis document (any spelling of the JSON). Raises GenesisError naming the key."""
+    try:
+        found = msgspec.convert(document, _Document)
+        canonical = encode(document)
+    except (msgspec.ValidationError, CanonicalError) as error:
+        raise GenesisError(str(error)) from error
+    if found.format != 1:
+        raise GenesisError(f"format: found {found.format}, allowed: 1")
+    organisations = {item.name: item for item in found.organisations}
+    _unique("organisations", (item.name for item in found.organisations))
+    _unique("validators", (item.name for item in found.validators))
+    _unique("signers", (item.id for item in found.signers))
+    _unique(
+        "public_key",
+        (item.public_key for items in (found.validators, found.signers) for item in items),
+    )
+    for item in (*found.validators, *found.signers):
+        if item.organisation not in organisations:
+            raise GenesisError(f"organisation: found {item.organisation!r}, allowed: {sorted(organisations)}")
+    if not found.validators:
+        raise GenesisError("validators: found none, at least one is needed")
+    return Genesis(
+        hash=digest(b"provnode.genesis", canonical),
+        network=found.network,
+        chain_id=found.chain_id,
+        time_ms=found.time_ms,
+        organisations=organisations,
+        validators=ValidatorSet(
+            tuple(
+                Validator(v.name, v.organisation, bytes.fromhex(v.public_key), v.power)
+                for v in found.validators
+            )
+        ),
+        signers={item.id: _signer(item) for item in found.signers},
+        params=found.params,
+        schemas=Schemas(found.schemas, found.params.max_tx_bytes),
+        document=document if isinstance(document, dict) else {},
+    )
+
+
+def _signer(item: _Signer) -> Signer:
+    if not SIGNER_ID.fullmatch(item.id) or not item.id.endswith("@" + item.organisation):
+        raise GenesisError(f"signers.id: found {item.id!r}, allowed: <name>@{item.organisation}")
+    return Signer(item.id, item.organisation, bytes.fromhex(item.public_key), founding=True)
+
+
+def _unique(what: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise GenesisError(f"{what}: found {name!r} twice, each once is allowed")
+        seen.add(name)

@@ -1,0 +1,152 @@
+"""The state tree: a compact sparse Merkle tree over 32-byte keys, binary, hashed with SM3.
+
+A leaf sits at the least depth at which no other key shares its path, so the shape depends on the set of keys
+alone and not on the order of insertion. Keys are never removed: a deleted object keeps its history (JR/T 0314
+clause 6.5). Hashes, each with its own tag:
+
+    empty subtree   32 zero bytes
+    leaf            digest("provnode.leaf", key | value)
+    inner node      digest("provnode.inner", left | right)
+
+A proof is the list of sibling hashes from the root down, and what stands at the end of the key's path: the
+leaf itself (presence), nothing, or another key's leaf (absence).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from provnode.crypto.hashing import digest
+
+EMPTY = bytes(32)
+_LEAF = b"L"
+_INNER = b"I"
+
+Reader = Callable[[bytes], bytes | None]
+"""Gives an encoded node by its hash, or None when there is no such node."""
+
+
+class TreeError(Exception):
+    """A node that the tree needs is missing or malformed: the store is damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The way from the root to where a key is or would be.
+
+    `siblings` from the root down; `leaf` is the (key, value) found at the end, None for an empty place.
+    """
+
+    siblings: tuple[bytes, ...]
+    leaf: tuple[bytes, bytes] | None
+
+
+@dataclass(slots=True)
+class Update:
+    """The outcome of a batch: the new root, nodes to write, and nodes that the new tree no longer has."""
+
+    root: bytes
+    nodes: dict[bytes, bytes] = field(default_factory=dict)
+    stale: set[bytes] = field(default_factory=set)
+
+
+def leaf_hash(key: bytes, value: bytes) -> bytes:
+    """The hash of a leaf."""
+    return digest(b"provnode.leaf", key + value)
+
+
+def inner_hash(left: bytes, right: bytes) -> bytes:
+    """The hash of an inner node."""
+    return digest(b"provnode.inner", left + right)
+
+
+def update(root: bytes, items: Iterable[tuple[bytes, bytes]], read: Reader) -> Update:
+    """Set each key to its value; keys must be distinct. Raises TreeError when a stored node is missing."""
+    batch = Update(root)
+    ordered = sorted(items)
+    if ordered:
+        batch.root = _Writer(batch, read).place(root, 0, ordered)
+    # a node may be replaced and then come back under the same hash within one batch
+    batch.stale -= batch.nodes.keys()
+    return batch
+
+
+def find(root: bytes, key: bytes, read: Reader) -> Path:
+    """Follow `key` down from `root`. Raises TreeError when a stored node is missing."""
+    siblings: list[bytes] = []
+    at = root
+    while at != EMPTY:
+        kind, first, second = _load(at, read)
+        if kind == _LEAF:
+            return Path(tuple(siblings), (first, second))
+        if _bit(key, len(siblings)):
+            siblings.append(first)
+            at = second
+        else:
+            siblings.append(second)
+            at = first
+    return Path(tuple(siblings), None)
+
+
+class _Writer:
+    """One batch on its way down the tree."""
+
+    def __init__(self, batch: Update, read: Reader) -> None:
+        self._batch = batch
+        self._read = read
+
+    def place(self, at: bytes, depth: int, items: list[tuple[bytes, bytes]]) -> bytes:
+        """Put sorted items into the subtree `at`; gives the subtree's new hash."""
+        if at == EMPTY:
+            return self._build(depth, items)
+        kind, first, second = _load(at, self._read)
+        self._batch.stale.add(at)
+        if kind == _LEAF:
+            if all(key != first for key, _ in items):
+                items = sorted([*items, (first, second)])
+            return self._build(depth, items)
+        split = _split(items, depth)
+        left = self.place(first, depth + 1, items[:split]) if split else first
+        right = self.place(second, depth + 1, items[split:]) if split < len(items) else second
+        return self._inner(left, right)
+
+    def _build(self, depth: int, items: list[tuple[bytes, bytes]]) -> bytes:
+        """A subtree that holds just these items."""
+        if not items:
+            return EMPTY
+        if len(items) == 1:
+            key, value = items[0]
+            node_hash = leaf_hash(key, value)
+            self._batch.nodes[node_hash] = _LEAF + key + value
+            return node_hash
+        split = _split(items, depth)
+        return self._inner(self._build(depth + 1, items[:split]), self._build(depth + 1, items[split:]))
+
+    def _inner(self, left: bytes, right: bytes) -> bytes:
+        node_hash = inner_hash(left, right)
+        self._batch.nodes[node_hash] = _INNER + left + right
+        return node_hash
+
+
+def _split(items: list[tuple[bytes, bytes]], depth: int) -> int:
+    """How many of the sorted items go left at this depth."""
+    low, high = 0, len(items)
+    while low < high:
+        middle = (low + high) // 2
+        if _bit(items[middle][0], depth):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _bit(key: bytes, depth: int) -> int:
+    return key[depth >> 3] >> (7 - (depth & 7)) & 1
+
+
+def _load(node_hash: bytes, read: Reader) -> tuple[bytes, bytes, bytes]:
+    node = read(node_hash)
+    if node is None or len(node) != 65:
+        raise TreeError(f"state tree node {node_hash.hex()} is missing or damaged")
+    return node[:1], node[1:33], node[33:]

@@ -1,0 +1,54 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+from provnode.storage.errors import StoreError
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in `path` durable (a rename is only in the page cache until then)."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def os_error(error: OSError, what: str) -> StoreError:
+    """The typed form of an operating system error."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StoreError("disk_full", f"{what}: {error.strerror}", "free space, then try again")
+    return StoreError("io", f"{what}: {error.strerror}", "look at the disk and the file's owner and mode")
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`, durably: after a crash it holds the old bytes or the new ones.
+
+    The file is for its owner only (0600). Raises StoreError; then the old file is still there.
+    """
+    temporary = path.with_name(path.name + ".new")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            write_all(handle, data)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        temporary.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise os_error(error, str(path)) from error
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """Write every byte (a single write may stop short when the disk runs full)."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]

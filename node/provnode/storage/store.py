@@ -1,0 +1,263 @@
+"""The block store: one SQLite file, one durable transaction a block.
+
+WAL mode with synchronous=FULL: when `commit` returns, the block is on the disk, and after a crash the file
+holds all of a block or nothing of it. One connection behind a lock serves the node's threads; a reader that
+needs several answers of one height holds `lock` meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from provnode.storage.errors import StoreError
+from provnode.storage.schema import APPLICATION_ID, FORMAT, TABLES
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRow:
+    """What holds for an object as a whole; `latest` is its newest version, `organisation` its owner."""
+
+    object_id: str
+    type: str
+    organisation: str
+    latest: int
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One version: the snapshot (canonical JSON of header and merged body) and the body as submitted.
+
+    `txid` and `height` name the transaction and block that last wrote this version's own submission.
+    """
+
+    object_id: str
+    version: int
+    snapshot: bytes
+    submitted: bytes
+    txid: bytes
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """A signer that a transaction registered."""
+
+    id: str
+    organisation: str
+    public_key: bytes
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRow:
+    """A committed block and the certificate that committed it, both as encoded bytes."""
+
+    height: int
+    block_id: bytes
+    raw: bytes
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BlockWrite:
+    """All that one block changes."""
+
+    block: BlockRow
+    txids: Sequence[bytes]
+    heads: Sequence[HeadRow]
+    versions: Sequence[VersionRow]
+    users: Sequence[UserRow]
+    nodes: Mapping[bytes, bytes]
+    stale_nodes: Set[bytes]
+
+
+class Store:
+    """Open (or create) the store at `path`. Raises StoreError: `format`, `corrupt`, `disk_full`, `io`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = threading.RLock()
+        with _typed(str(path)):
+            # autocommit: transactions are begun and ended by hand, below
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            with _typed(str(path)):
+                self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        self.path.chmod(0o600)
+        (application,) = self._db.execute("PRAGMA application_id").fetchone()
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and application != APPLICATION_ID:
+            raise StoreError("format", f"{self.path} is no provnode store", "name the right data directory")
+        if self._db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+            raise StoreError("io", f"{self.path}: this file system can't do WAL", "use a local file system")
+        # FULL: the write-ahead log is synced at every commit, not only at checkpoints
+        for pragma in ("synchronous = FULL", "cache_size = -65536", "temp_store = MEMORY"):
+            self._db.execute(f"PRAGMA {pragma}")
+        if not tables:
+            with self._transaction():
+                self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                for statement in TABLES.split(";"):
+                    self._db.execute(statement)
+                self._db.execute("INSERT INTO meta VALUES ('format', ?)", (FORMAT,))
+        (found,) = self._db.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
+        if found != FORMAT:
+            raise StoreError(
+                "format",
+                f"{self.path} has store format {found}, this version reads {FORMAT}",
+                "start the version of provnode that wrote it",
+            )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            # SQLite itself has rolled back already after some errors, such as a full disk
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Close the file; the last one to close folds the write-ahead log into it."""
+        with self.lock:
+            self._db.close()
+
+    def check(self) -> None:
+        """Let SQLite check every page and index. Raises StoreError `corrupt`. Reads the whole file."""
+        with self._reading():
+            found = [row[0] for row in self._db.execute("PRAGMA integrity_check(5)")]
+        if found != ["ok"]:
+            raise StoreError("corrupt", f"{self.path}: {'; '.join(found)}", "restore a backup or sync anew")
+
+    # --- genesis and blocks
+
+    def genesis_hash(self) -> bytes | None:
+        """The chain that this store belongs to; None while it is empty."""
+        row = self._row("SELECT value FROM meta WHERE name = 'genesis'")
+        return None if row is None else row[0]
+
+    def bind(self, genesis_hash: bytes) -> None:
+        """Tie an empty store to a chain. Raises StoreError when it is tied to one already."""
+        with self.lock, _typed(str(self.path)), self._transaction():
+            self._db.execute("INSERT INTO meta VALUES ('genesis', ?)", (genesis_hash,))
+
+    def height(self) -> int:
+        """The height of the newest block, 0 before the first."""
+        row = self._row("SELECT max(height) FROM blocks")
+        return 0 if row is None or row[0] is None else int(row[0])
+
+    def block(self, height: int) -> BlockRow | None:
+        """The block at `height`."""
+        row = self._row("SELECT height, block_id, raw, certificate FROM blocks WHERE height = ?", height)
+        return None if row is None else BlockRow(*row)
+
+    def commit(self, write: BlockWrite) -> None:
+        """Write one block and its effects; durable when this returns.
+
+        Raises StoreError; then the store is as before and the same call may be made again.
+        """
+        block = write.block
+        with self.lock, _typed(f"{self.path}, block {block.height}"), self._transaction():
+            if block.height != self.height() + 1:
+                raise StoreError(
+                    "conflict",
+                    f"block {block.height} does not follow height {self.height()}",
+                    "commit blocks in order, each once",
+                )
+            db = self._db
+            db.execute(
+                "INSERT INTO blocks VALUES (?, ?, ?, ?)",
+                (block.height, block.block_id, block.raw, block.certificate),
+            )
+            db.executemany(
+                "INSERT INTO transactions VALUES (?, ?, ?)",
+                ((txid, block.height, position) for position, txid in enumerate(write.txids)),
+            )
+            db.executemany(
+                "INSERT OR REPLACE INTO heads VALUES (?, ?, ?, ?, ?)",
+                ((h.object_id, h.type, h.organisation, h.latest, h.deleted) for h in write.heads),
+            )
+            db.executemany(
+                "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?)",
+                ((v.object_id, v.version, v.snapshot, v.submitted, v.txid, v.height) for v in write.versions),
+            )
+            db.executemany(
+                "INSERT INTO users VALUES (?, ?, ?, ?)",
+                ((u.id, u.organisation, u.public_key, u.height) for u in write.users),
+            )
+            db.executemany("DELETE FROM nodes WHERE hash = ?", ((h,) for h in write.stale_nodes))
+            db.executemany("INSERT OR REPLACE INTO nodes VALUES (?, ?)", write.nodes.items())
+
+    # --- state
+
+    def head(self, object_id: str) -> HeadRow | None:
+        """What holds for the object as a whole."""
+        row = self._row(
+            "SELECT object_id, type, organisation, latest, deleted FROM heads WHERE object_id = ?", object_id
+        )
+        return None if row is None else HeadRow(row[0], row[1], row[2], row[3], bool(row[4]))
+
+    def version(self, object_id: str, version: int) -> VersionRow | None:
+        """One version of an object, as it stands now."""
+        row = self._row(
+            "SELECT object_id, version, snapshot, submitted, txid, height FROM objects"
+            " WHERE object_id = ? AND version = ?",
+            object_id,
+            version,
+        )
+        return None if row is None else VersionRow(*row)
+
+    def user(self, user_id: str) -> UserRow | None:
+        """A signer that a transaction registered."""
+        row = self._row("SELECT id, organisation, public_key, height FROM users WHERE id = ?", user_id)
+        return None if row is None else UserRow(*row)
+
+    def transaction(self, txid: bytes) -> tuple[int, int] | None:
+        """Height and position of a committed transaction."""
+        row = self._row("SELECT height, position FROM transactions WHERE txid = ?", txid)
+        return None if row is None else (row[0], row[1])
+
+    def node(self, node_hash: bytes) -> bytes | None:
+        """A node of the latest state tree."""
+        row = self._row("SELECT node FROM nodes WHERE hash = ?", node_hash)
+        return None if row is None else row[0]
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self.lock, _typed(str(self.path)):
+            yield
+
+    def _row(self, statement: str, *values: object) -> tuple[Any, ...] | None:
+        with self._reading():
+            row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
+        return row
+
+
+@contextlib.contextmanager
+def _typed(what: str) -> Iterator[None]:
+    """Turn SQLite's errors into StoreError."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        name = getattr(error, "sqlite_errorname", "")
+        if name == "SQLITE_FULL":
+            raise StoreError("disk_full", f"{what}: {error}", "free space, then try again") from error
+        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            raise StoreError("corrupt", f"{what}: {error}", "restore a backup or sync anew") from error
+        if name.startswith("SQLITE_CONSTRAINT"):
+            raise StoreError("conflict", f"{what}: {error}", "this was stored before") from error
+        raise StoreError("io", f"{what}: {error} {name}", "look at the disk") from error
