@@ -92,7 +92,7 @@ class Checker:
             if not signer.founding or not content.id.endswith("@" + signer.organisation):
                 raise TxError(
                     TxCode.NOT_PERMITTED,
-                    f"{signer.id} may not register {content.id}, only a founding signer of that organisation may",
+                    f"{signer.id} may not register {content.id}: allowed is a founding signer of its organisation",
                 )
             if content.id in self._genesis.signers:
                 raise TxError(TxCode.USER_EXISTS, f"{content.id} is a founding signer")

@@ -125,7 +125,7 @@ def _read_frames(path: Path, raw: bytes) -> tuple[list[bytes], int]:
         if check != zlib.crc32(payload):
             if end == len(raw):
                 break  # the last record: its bytes were allocated, but not all written
-            raise WalCorruptError(path, offset + _FRAME.size, "a record does not match its checksum")
+            raise WalCorruptError(path, offset, "a record does not match its checksum")
         records.append(payload)
         offset = end
     return records, offset
