@@ -1,0 +1,1 @@
+"""Order the native tools (Pulumi, Ansible, testinfra), show progress, keep logs; decide nothing else."""
