@@ -1,0 +1,139 @@
+"""Up, preview, refresh and destroy of a network's stack, by the engine's Automation API.
+
+The program in ``pulumi/`` is a native one; this module only gives it its environment, reports progress
+and clears what a killed engine left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from provchain import lab, paths
+from provchain.errors import ProvchainError
+from provchain.provision import recovery
+from provchain.provision.engine import ensure_engine
+from provchain.provision.env import PROGRAM, environment
+from provchain.provision.events import Changes, Recorder
+from provchain.spec import ChainSpec, load
+from pulumi import automation
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class HostAccess:
+    """How to reach a host by SSH for the first time."""
+
+    address: str
+    port: int
+    user: str
+    host_key: str
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the network's stack says of itself: its hosts by name, and the digest of its description."""
+
+    hosts: dict[str, HostAccess]
+    digest: str
+
+
+def up(spec_path: Path, on_event: Progress = lambda _: None) -> Outputs:
+    """Make the network as described: look at what is there, repair it, make what is missing.
+
+    ``on_event`` gets a line for each thing that changes. Raises SpecError for a bad description and
+    ProvchainError with the engine's words if something can't be made; calling it again continues.
+    """
+    stack = _open(spec_path, on_event)
+    with _engine_errors("provisioned"):
+        stack.up(refresh=True, color="never", on_event=Recorder(on_event), suppress_progress=True)
+        return _outputs(stack)
+
+
+def preview(spec_path: Path, on_event: Progress = lambda _: None) -> Changes:
+    """Look at what is there and say what ``up`` would change; changes nothing."""
+    recorder = Recorder(on_event)
+    stack = _open(spec_path, on_event)
+    with _engine_errors("previewed"):
+        stack.preview(refresh=True, color="never", on_event=recorder, suppress_progress=True)
+    return recorder.changes()
+
+
+def refresh(spec_path: Path, on_event: Progress = lambda _: None) -> Changes:
+    """Write what is really there into the state, and return what differed from it."""
+    recorder = Recorder(on_event)
+    stack = _open(spec_path, on_event)
+    with _engine_errors("looked at"):
+        stack.refresh(color="never", on_event=recorder, suppress_progress=True)
+    return recorder.changes()
+
+
+def destroy(spec_path: Path, on_event: Progress = lambda _: None) -> None:
+    """Remove everything that was made for the network, also what no state knows of any more."""
+    network = load(spec_path).network
+    if recovery.has_state(network):
+        stack = _open(spec_path, on_event)
+        with _engine_errors("removed"):
+            stack.destroy(color="never", on_event=Recorder(on_event), suppress_progress=True, remove=True)
+    lab.remove(network)
+
+
+def outputs(spec_path: Path) -> Outputs:
+    """Return the outputs of the last ``up``; raises ProvchainError if there was none."""
+    network = load(spec_path).network
+    if not recovery.has_state(network):
+        raise ProvchainError(f"network {network} is not provisioned", remedy="provchain up")
+    stack = _open(spec_path, lambda _: None)
+    with _engine_errors("read"):
+        return _outputs(stack)
+
+
+def _open(spec_path: Path, progress: Progress) -> automation.Stack:
+    """Return the network's stack, ready for work: description checked, engine there, no stale lock."""
+    spec = load(spec_path)
+    _check_place(spec, spec_path)
+    variables = environment(spec.network, progress)
+    with _engine_errors("opened"):
+        recovery.clear_lock(spec.network, progress)
+        command = automation.PulumiCommand(root=str(ensure_engine().parent.parent))
+        options = automation.LocalWorkspaceOptions(env_vars=variables, pulumi_command=command)
+        stack = automation.create_or_select_stack(spec.network, work_dir=str(PROGRAM), opts=options)
+        recovery.clear_pending(stack, spec.network, progress)
+    return stack
+
+
+def _check_place(spec: ChainSpec, spec_path: Path) -> None:
+    expected = paths.spec_file(spec.network)
+    if spec_path.resolve() != expected.resolve():
+        raise ProvchainError(
+            f"the description of network {spec.network} must be {expected}",
+            cause=f"it is {spec_path}",
+            remedy="move it there, or give the network the name of its folder",
+        )
+
+
+def _outputs(stack: automation.Stack) -> Outputs:
+    values = {name: output.value for name, output in stack.outputs().items()}
+    if "digest" not in values:
+        raise ProvchainError("the network is not provisioned completely", remedy="provchain up")
+    hosts = {
+        name: HostAccess(host["address"], int(host["port"]), host["user"], host["host_key"])
+        for name, host in values["hosts"].items()
+    }
+    return Outputs(hosts, values["digest"])
+
+
+@contextlib.contextmanager
+def _engine_errors(verb: str) -> Iterator[None]:
+    try:
+        yield
+    except automation.CommandError as problem:
+        words = [line for line in str(problem).splitlines() if line.strip()]
+        raise ProvchainError(
+            f"the network could not be {verb}",
+            cause="\n".join(words[-25:]),
+            remedy="the same command again continues where this one stopped",
+        ) from problem
