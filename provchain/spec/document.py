@@ -21,6 +21,7 @@ from provchain.spec.problems import KeyPath, Problem, SpecError, key_text
 MAX_BYTES = 1 << 20
 """A description of a hundred hosts takes some 40 kB; more than 1 MiB is a mistake or an attack."""
 MAX_DEPTH = 16
+MAX_KEY = 64
 
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _OTHER_NUMBER = re.compile(
@@ -84,17 +85,18 @@ def parse(text: str, file: str) -> Document:
     stream: Iterator[events.Event] = YAML(typ="safe", pure=True).parse(text)
     try:
         _Builder(document, stream).build()
+        return document
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise _refusal(file, line, f"a syntax error ({error.problem or error.context})", "YAML") from None
+        document.refuse((), f"a syntax error ({error.problem or error.context})", "valid YAML", line)
     except ReaderError as error:
         line = text.count("\n", 0, int(error.position)) + 1
-        raise _refusal(file, line, "a control character", "printable UTF-8 text") from None
+        document.refuse((), "a control character", "printable UTF-8 text", line)
     except (YAMLError, ValueError, OverflowError) as error:
         # the last two: escapes such as "\UFFFFFFFF" that no character has
-        raise _refusal(file, 1, f"a syntax error ({' '.join(str(error).split())})", "YAML") from None
-    return document
+        document.refuse((), f"a syntax error ({' '.join(str(error).split())})", "valid YAML", 1)
+    raise SpecError(tuple(document.problems))
 
 
 class _Builder:
@@ -108,7 +110,7 @@ class _Builder:
         for event in self._stream:
             if isinstance(event, events.DocumentStartEvent):
                 if event.version or event.tags:
-                    raise self._stop(event, (), "a % directive", "no directives")
+                    raise self._stop(event, (), "a % directive above this line", "none")
                 if self._document.lines:
                     raise self._stop(event, (), "a second document", "one document in a file")
                 first = next(self._stream)
@@ -137,7 +139,11 @@ class _Builder:
         while not isinstance(event := next(self._stream), events.MappingEndEvent):
             if not isinstance(event, events.ScalarEvent) or event.anchor or event.tag:
                 raise self._stop(event, path, "a key that is not plain text", "text as key")
-            key, here = event.value, (*path, event.value)
+            key = self._text(event, path)
+            if len(key) > MAX_KEY:
+                found = f"a key of {len(key)} characters"
+                raise self._stop(event, path, found, f"keys of at most {MAX_KEY} characters")
+            here = (*path, key)
             if key in out:
                 first = self._document.line(here)
                 self._document.refuse(
@@ -145,7 +151,7 @@ class _Builder:
                 )
                 self._value(next(self._stream), here, depth + 1)
                 continue
-            self._document.lines[here] = _line(event)
+            self._document.lines.setdefault(here, _line(event))
             out[key] = self._value(next(self._stream), here, depth + 1)
         return out
 
@@ -153,12 +159,12 @@ class _Builder:
         out: list[Value] = []
         while not isinstance(event := next(self._stream), events.SequenceEndEvent):
             here = (*path, len(out))
-            self._document.lines[here] = _line(event)
+            self._document.lines.setdefault(here, _line(event))
             out.append(self._value(event, here, depth + 1))
         return out
 
     def _scalar(self, event: events.ScalarEvent, path: KeyPath) -> str | int | bool | None:
-        text: str = event.value
+        text = self._text(event, path)
         if not event.implicit[0]:
             return text  # quoted, or a block of text
         if text in _WORDS:
@@ -170,9 +176,16 @@ class _Builder:
             self._document.refuse(path, found, "a decimal whole number, or text in quotes", _line(event))
         return text
 
+    def _text(self, event: events.ScalarEvent, path: KeyPath) -> str:
+        """Return a scalar's text; an escape can spell half a surrogate pair, which no encoding holds."""
+        text: str = event.value
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise self._stop(event, path, "an escape that is no character", "Unicode text")
+        return text
+
     def _stop(self, event: events.Event, path: KeyPath, found: str, allowed: str) -> SpecError:
-        problem = Problem(self._document.file, _line(event), key_text(path), found, allowed)
-        return SpecError((problem,))
+        self._document.refuse(path, found, allowed, _line(event))
+        return SpecError(tuple(self._document.problems))
 
 
 def _line(event: events.Event) -> int:

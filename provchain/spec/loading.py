@@ -83,7 +83,16 @@ def _note(found: Document, details: Mapping[str, Any]) -> None:
     elif kind == "extra_forbidden":
         found.refuse(path, "an unknown key", "one of " + ", ".join(_known_keys(path[:-1])))
     else:
-        found.refuse(path, _shown(value), _allowed(kind, details.get("ctx", {}), details["msg"]))
+        key = path[-1] if path else ""
+        allowed = _SPELLING.get(key) or _allowed(kind, details.get("ctx", {}), details["msg"])
+        found.refuse(path, _shown(value), allowed)
+
+
+_SPELLING: dict[str | int, str] = {
+    "address": "an IPv4 address such as 10.0.0.11",
+    "cidr": "an IPv4 network such as 10.0.0.0/24, without host bits",
+}
+"""What is allowed under keys whose errors are raised by the standard library, in words of its own."""
 
 
 def _allowed(kind: str, context: Mapping[str, Any], message: str) -> str:
@@ -93,9 +102,6 @@ def _allowed(kind: str, context: Mapping[str, Any], message: str) -> str:
         "int_type": "a whole number",
         "model_type": "a mapping of keys to values",
         "tuple_type": "a list",
-        "ip_v4_address": "an IPv4 address such as 10.0.0.11",
-        "ip_v4_network": "an IPv4 network such as 10.0.0.0/24, without host bits",
-        "none_required": "null",
     }
     if kind in texts:
         return texts[kind]
@@ -108,7 +114,8 @@ def _allowed(kind: str, context: Mapping[str, Any], message: str) -> str:
     limits = {
         "greater_than_equal": "at least {ge}",
         "less_than_equal": "at most {le}",
-        "too_short": "at least {min_length} entries",
+        "too_short": "a list of at least {min_length}",
+        "too_long": "a list of at most {max_length}",
         "string_too_long": "at most {max_length} characters",
     }
     return limits[kind].format(**context) if kind in limits else message
@@ -131,10 +138,13 @@ def _model_of(annotation: object) -> type[BaseModel]:
 
 
 def _shown(value: object) -> str:
+    """Return a value as one would write it in YAML, shortened."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
-        return f"a list of {len(value)}"
-    text = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) or not value else value
-    text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+        text = "[" + ", ".join(_shown(item) for item in value[:8]) + (", …]" if len(value) > 8 else "]")
+    elif isinstance(value, str) and value.strip() and not value.isdecimal():
+        text = value
+    else:
+        text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else text[:79] + "…"

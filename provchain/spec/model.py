@@ -26,7 +26,9 @@ NETWORK = "^[a-z][a-z0-9]{1,7}$"
 WORD = "^[a-z][a-z0-9]{0,11}$"
 LABEL = "^[a-z]([a-z0-9-]{0,10}[a-z0-9])?$"
 USER = "^[a-z_][a-z0-9_-]{0,31}$"
-TITLE = "^[^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f][^\\x00-\\x1f\\x7f]*$"
+_UNSEEN = "\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069"
+"""Controls, line separators, and marks that reverse the direction of what is shown."""
+TITLE = f"^[^{_UNSEEN}]*[^ {_UNSEEN}][^{_UNSEEN}]*$"
 ENGINE = "^[a-z][a-z0-9-]{0,31}$"
 VERSION = "^(0|[1-9][0-9]{0,5})\\.(0|[1-9][0-9]{0,5})\\.(0|[1-9][0-9]{0,5})(-[0-9A-Za-z.-]{1,32})?$"
 TCP = "^[1-9][0-9]{0,4}/tcp$"
@@ -283,7 +285,7 @@ class Baseline(_Model):
 class ChainSpec(_Model):
     """One provincial business chain (地方业务链): everything that provchain needs to know."""
 
-    format: Literal[1]
+    format: int = Field(ge=1, le=1)
     """Version of this format."""
     network: Annotated[str, Field(pattern=NETWORK)]
     """Name of the network, of its folder in inventories/ and of its Pulumi stack."""
@@ -295,10 +297,10 @@ class ChainSpec(_Model):
     """lab: hosts made on this machine; existing: hosts that are there already."""
     filing_number: Annotated[str, Field(pattern=TITLE, max_length=64)] | None = None
     """Number of the service filing (备案, A15); required in production."""
-    organisations: Annotated[tuple[Organisation, ...], Field(min_length=1)]
-    zones: Annotated[tuple[Zone, ...], Field(min_length=1)]
-    hosts: Annotated[tuple[Host, ...], Field(min_length=1)]
-    flows: tuple[Flow, ...]
+    organisations: Annotated[tuple[Organisation, ...], Field(min_length=1, max_length=100)]
+    zones: Annotated[tuple[Zone, ...], Field(min_length=1, max_length=32)]
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1, max_length=200)]
+    flows: Annotated[tuple[Flow, ...], Field(max_length=500)]
     """The flow matrix: what is not in it does not pass."""
     services: Services = Services()
     consensus: Consensus = Consensus()

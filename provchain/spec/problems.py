@@ -32,9 +32,10 @@ class Problem:
     allowed: str
 
     def __str__(self) -> str:
-        """Return the refusal as one line."""
+        """Return the refusal as one line that is safe to print, whatever the file holds."""
         where = f"{self.file}:{self.line}: {self.key}: " if self.key else f"{self.file}:{self.line}: "
-        return f"{where}found {self.found}; allowed: {self.allowed}"
+        line = f"{where}found {self.found}; allowed: {self.allowed}"
+        return "".join(letter if letter.isprintable() else "\ufffd" for letter in line)
 
 
 class SpecError(ProvchainError):

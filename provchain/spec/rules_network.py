@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from provchain.spec.flows import SERVICES, offered, targets
-from provchain.spec.model import ChainSpec, Host, ServiceName
+from provchain.spec.model import ChainSpec
 from provchain.spec.problems import Finding
 from provchain.spec.rules_chain import repeated
 
@@ -136,20 +136,26 @@ def flow_ends(spec: ChainSpec) -> Iterator[Finding]:
 
 
 def needed_flows(spec: ChainSpec) -> Iterator[Finding]:
-    """Every host is reached by SSH from the management zone and reaches a clock."""
+    """Every host is reached by SSH from the management zone, and reaches a clock."""
     management = {zone.name for zone in spec.zones if zone.kind == "management"}
-    allowed: dict[ServiceName, set[tuple[str, Host]]] = {"ssh": set(), "ntp": set()}
-    for flow in spec.flows:
-        if flow.service in allowed:
-            allowed[flow.service] |= {(flow.source, host) for host in targets(spec, flow)}
-    steered = {host.name for zone, host in allowed["ssh"] if zone in management}
-    timed = {zone for zone, _ in allowed["ntp"]}
-    for host in spec.hosts:
-        if host.name not in steered:
-            found = f"no flow for ssh from the management zone to {host.name}"
+    reached = {
+        host.name
+        for flow in spec.flows
+        if flow.service == "ssh" and flow.source in management
+        for host in targets(spec, flow)
+    }
+    timed = {flow.source for flow in spec.flows if flow.service == "ntp" and targets(spec, flow)}
+    clocks = any("time" in host.roles for host in spec.hosts)
+    for zone in spec.zones:
+        here = [host for host in spec.hosts if host.zone == zone.name]
+        lost = [host.name for host in here if host.name not in reached]
+        late = [host.name for host in here if "time" not in host.roles and zone.name not in timed]
+        if lost and management:
+            found = f"no flow for ssh from the management zone to {', '.join(lost)} in {zone.name}"
             yield Finding(("flows",), found, "one, as hosts are set up that way")
-        if "time" not in host.roles and host.zone not in timed:
-            yield Finding(("flows",), f"no flow for ntp from {host.zone}, where {host.name} is", "one")
+        if late and clocks:
+            found = f"no flow for ntp from {zone.name} to a host with the role time"
+            yield Finding(("flows",), found, f"one, for {', '.join(late)}")
 
 
 RULES = (
