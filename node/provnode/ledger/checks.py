@@ -6,6 +6,7 @@ kept: a transaction that passed the mempool is not verified a second time in its
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ class Checker:
         self._signer = signer
         self._passed: OrderedDict[bytes, CheckedTx] = OrderedDict()
         self._bytes = 0
+        self._lock = threading.Lock()
 
     def check(self, raws: Sequence[bytes]) -> list[CheckedTx | TxError]:
         """One verdict for each, in order; all signatures go through the provider as one batch."""
@@ -92,7 +94,7 @@ class Checker:
             if not signer.founding or not content.id.endswith("@" + signer.organisation):
                 raise TxError(
                     TxCode.NOT_PERMITTED,
-                    f"{signer.id} may not register {content.id}: allowed is a founding signer of its organisation",
+                    f"{signer.id} may not register {content.id}: only a founding signer of that organisation",
                 )
             if content.id in self._genesis.signers:
                 raise TxError(TxCode.USER_EXISTS, f"{content.id} is a founding signer")
@@ -114,10 +116,11 @@ class Checker:
         return verdict
 
     def _remember(self, checked: CheckedTx) -> None:
-        if checked.tx.leaf in self._passed:
-            return
-        self._passed[checked.tx.leaf] = checked
-        self._bytes += len(checked.tx.raw)
-        while self._bytes > _CACHE_BYTES:
-            _, oldest = self._passed.popitem(last=False)
-            self._bytes -= len(oldest.tx.raw)
+        with self._lock:
+            if checked.tx.leaf in self._passed:
+                return
+            self._passed[checked.tx.leaf] = checked
+            self._bytes += len(checked.tx.raw)
+            while self._bytes > _CACHE_BYTES:
+                _, oldest = self._passed.popitem(last=False)
+                self._bytes -= len(oldest.tx.raw)

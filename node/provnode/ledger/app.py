@@ -1,0 +1,333 @@
+"""The ledger as the runtime sees it: screen transactions, build, validate and commit blocks, answer queries.
+
+One thread writes (build, validate, commit); any thread may read. A block is executed before it is voted for,
+so the certificate of a height proves the state after that very height.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from provnode import wire
+from provnode.core.types import Certificate, ValidatorSet
+from provnode.crypto.hashing import digest
+from provnode.crypto.provider import Provider
+from provnode.ledger import merkle, tree
+from provnode.ledger.certificates import check_certificate
+from provnode.ledger.checks import CheckedTx, Checker
+from provnode.ledger.errors import BlockError, GenesisError, TxError
+from provnode.ledger.execution import Outcome, Overlay
+from provnode.ledger.genesis import Genesis
+from provnode.ledger.views import Views, decode_stored
+from provnode.storage.errors import StoreError
+from provnode.storage.store import BlockRow, BlockWrite, Store
+
+# a proposer's clock may run this far ahead of ours; a block from further ahead may be fine later
+MAX_AHEAD_MS = 5_000
+# room for the header, the certificate of the parent and the frames around them
+_HEADER_ROOM = 1_024
+_SIGNATURE_ROOM = 160
+_FRAME_ROOM = 5
+# blocks executed but not committed: one a round, and rounds are few
+_MAX_PREPARED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit did."""
+
+    height: int
+    block_id: bytes
+    txids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tip:
+    height: int
+    block_id: bytes
+    time_ms: int
+    state_root: bytes
+    certificate: Certificate | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    block: wire.Block
+    outcome: Outcome
+
+
+class Ledger(Views):
+    """The chain of one genesis in one store.
+
+    An empty store is bound to the genesis; a store of another genesis is refused with GenesisError, a
+    damaged one with StoreError.
+    """
+
+    def __init__(self, store: Store, genesis: Genesis, provider: Provider) -> None:
+        super().__init__(store, genesis)
+        self._provider = provider
+        self._checker = Checker(genesis, provider, self.signer)
+        self._prepared: dict[bytes, _Prepared] = {}
+        self._validators_hash = wire.validators_hash(genesis.validators)
+        bound = store.genesis_hash()
+        if bound is None:
+            store.bind(genesis.hash)
+        elif bound != genesis.hash:
+            raise GenesisError(f"{store.path} belongs to genesis {bound.hex()}, not to {genesis.hash.hex()}")
+        self._tip = self._read_tip()
+
+    @property
+    def height(self) -> int:
+        """The height of the newest block, 0 before the first."""
+        return self._tip.height
+
+    @property
+    def last_block_id(self) -> bytes:
+        """The id of the newest block; before the first, the genesis hash."""
+        return self._tip.block_id
+
+    @property
+    def last_time_ms(self) -> int:
+        """The time of the newest block; before the first, that of the genesis."""
+        return self._tip.time_ms
+
+    @property
+    def state_root(self) -> bytes:
+        """The state root after the newest block."""
+        return self._tip.state_root
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """Who decides the next height."""
+        return self.genesis.validators
+
+    @property
+    def last_certificate(self) -> Certificate | None:
+        """The certificate of the newest block; None before the first."""
+        return self._tip.certificate
+
+    # --- transactions
+
+    def screen(self, raws: Sequence[bytes]) -> list[CheckedTx | TxError]:
+        """Form, signer, signatures and seals of each, verified as one batch; the state is not asked."""
+        return self._checker.check(raws)
+
+    def fits(self, checked: CheckedTx, now_ms: int | None) -> TxError | None:
+        """Whether the newest state would take it as the next transaction; None when it would.
+
+        `now_ms` is what the object's own time is judged by; None leaves it unjudged.
+        """
+        try:
+            self._overlay().apply(checked, now_ms)
+        except TxError as error:
+            return error
+        return None
+
+    def check_tx(self, raw: bytes, now_ms: int | None = None) -> CheckedTx:
+        """Check a transaction on its own and against the newest state. Raises TxError."""
+        verdict = self._checker.check([raw])[0]
+        if isinstance(verdict, TxError):
+            raise verdict
+        refusal = self.fits(verdict, now_ms)
+        if refusal is not None:
+            raise refusal
+        return verdict
+
+    # --- blocks
+
+    def build_block(self, time_ms: int, proposer: str, txs: Sequence[bytes]) -> bytes:
+        """The next block, as encoded. Transactions that do not apply or do not fit are left out.
+
+        The block's time is `time_ms`, or one millisecond after its parent when that clock is behind.
+        """
+        time_ms = max(time_ms, self._tip.time_ms + 1)
+        overlay = self._overlay()
+        signatures = 0 if self._tip.certificate is None else len(self._tip.certificate.signatures)
+        room = self.genesis.params.max_block_bytes - _HEADER_ROOM - signatures * _SIGNATURE_ROOM
+        chosen: list[CheckedTx] = []
+        for verdict in self._checker.check(txs):
+            if isinstance(verdict, TxError) or len(verdict.tx.raw) + _FRAME_ROOM > room:
+                continue
+            try:
+                overlay.apply(verdict, time_ms)
+            except TxError:
+                continue  # the mempool finds out after the commit
+            chosen.append(verdict)
+            room -= len(verdict.tx.raw) + _FRAME_ROOM
+        outcome = overlay.finish(self._tip.state_root)
+        header = wire.Header(
+            chain_id=self.genesis.chain_id,
+            network=self.genesis.network,
+            height=self._tip.height + 1,
+            time_ms=time_ms,
+            parent=self._tip.block_id,
+            proposer=proposer,
+            tx_root=merkle.root([item.tx.leaf for item in chosen]),
+            state_root=outcome.tree.root,
+            validators_hash=self._validators_hash,
+            last_commit_hash=self._last_commit_hash(self._tip.certificate),
+            tx_count=len(chosen),
+        )
+        block = wire.Block(header, tuple(item.tx.raw for item in chosen), self._tip.certificate)
+        raw = wire.encode_block(block)
+        self._remember(raw, _Prepared(block, outcome))
+        return raw
+
+    def validate_block(self, raw: bytes, now_ms: int) -> wire.Block:
+        """Check a proposed block in full, execution included. Raises BlockError.
+
+        `now_ms` is this node's clock: a block from the future is refused.
+        """
+        prepared = self._prepare(raw)
+        ahead = prepared.block.header.time_ms - now_ms
+        if ahead > MAX_AHEAD_MS:
+            raise BlockError(f"time_ms: {ahead} ms ahead of this node's clock, allowed: {MAX_AHEAD_MS}")
+        return prepared.block
+
+    def commit(self, raw: bytes, certificate: Certificate) -> Committed:
+        """Make a decided block durable. The same block again is a no-op.
+
+        Raises BlockError when the block or its certificate is not right, StoreError when the disk refuses;
+        then nothing has changed and the same call may be made again.
+        """
+        if certificate.height <= self._tip.height:
+            return self._committed_before(raw, certificate.height)
+        prepared = self._prepare(raw)
+        block, outcome = prepared.block, prepared.outcome
+        check_certificate(
+            certificate,
+            block.header.height,
+            block.block_id,
+            self.genesis.validators,
+            self.genesis.hash,
+            self._provider,
+        )
+        row = BlockRow(block.header.height, block.block_id, raw, wire.encode_certificate(certificate))
+        with self.store.lock:
+            self.store.commit(
+                BlockWrite(
+                    row,
+                    outcome.txids,
+                    outcome.heads,
+                    outcome.versions,
+                    outcome.users,
+                    outcome.tree.nodes,
+                    outcome.tree.stale,
+                )
+            )
+            self._tip = _tip(block, certificate)
+        self._prepared.clear()
+        return Committed(row.height, row.block_id, tuple(outcome.txids))
+
+    def _prepare(self, raw: bytes) -> _Prepared:
+        """Check all that does not depend on the clock, and execute; remembers the outcome."""
+        known = self._prepared.get(raw)
+        if known is not None:
+            return known
+        limit = self.genesis.params.max_block_bytes
+        if len(raw) > limit:
+            raise BlockError(f"block: found {len(raw)} bytes, allowed: {limit}")
+        try:
+            block = wire.decode_block(raw)
+        except wire.WireError as error:
+            raise BlockError(f"block: {error}") from error
+        self._check_header(block)
+        self._check_last_commit(block)
+        outcome = self._execute(block)
+        prepared = _Prepared(block, outcome)
+        self._remember(raw, prepared)
+        return prepared
+
+    def _check_header(self, block: wire.Block) -> None:
+        header, tip = block.header, self._tip
+        for name, found, allowed in (
+            ("height", header.height, tip.height + 1),
+            ("chain_id", header.chain_id, self.genesis.chain_id),
+            ("network", header.network, self.genesis.network),
+            ("parent", header.parent, tip.block_id),
+            ("validators_hash", header.validators_hash, self._validators_hash),
+            ("last_commit_hash", header.last_commit_hash, self._last_commit_hash(block.last_commit)),
+            ("tx_count", header.tx_count, len(block.txs)),
+            ("tx_root", header.tx_root, merkle.root([merkle.leaf_hash(raw) for raw in block.txs])),
+        ):
+            if found != allowed:
+                raise BlockError(f"{name}: found {_show(found)}, allowed: {_show(allowed)}")
+        if header.time_ms <= tip.time_ms:
+            raise BlockError(f"time_ms: found {header.time_ms}, allowed: above {tip.time_ms}")
+        if self.genesis.validators.get(header.proposer) is None:
+            raise BlockError(f"proposer: {header.proposer[:64]!r} is no validator")
+
+    def _check_last_commit(self, block: wire.Block) -> None:
+        certificate, tip = block.last_commit, self._tip
+        if tip.height == 0 or certificate is None:
+            if tip.height == 0 and certificate is None:
+                return
+            raise BlockError("last_commit: block 1 has none, every other block has one")
+        if certificate != tip.certificate:
+            check_certificate(
+                certificate,
+                tip.height,
+                tip.block_id,
+                self.genesis.validators,
+                self.genesis.hash,
+                self._provider,
+            )
+
+    def _execute(self, block: wire.Block) -> Outcome:
+        overlay = self._overlay()
+        for position, verdict in enumerate(self._checker.check(block.txs)):
+            if isinstance(verdict, TxError):
+                raise BlockError(f"transaction {position}: {verdict}")
+            try:
+                overlay.apply(verdict, block.header.time_ms)
+            except TxError as error:
+                raise BlockError(f"transaction {position}: {error}") from error
+        outcome = overlay.finish(self._tip.state_root)
+        if outcome.tree.root != block.header.state_root:
+            raise BlockError(
+                f"state_root: found {block.header.state_root.hex()}, allowed: {outcome.tree.root.hex()}"
+            )
+        return outcome
+
+    def _overlay(self) -> Overlay:
+        return Overlay(self.store, self.genesis.schemas, self._tip.height + 1)
+
+    def _remember(self, raw: bytes, prepared: _Prepared) -> None:
+        if len(self._prepared) >= _MAX_PREPARED:
+            self._prepared.pop(next(iter(self._prepared)))
+        self._prepared[raw] = prepared
+
+    def _committed_before(self, raw: bytes, height: int) -> Committed:
+        row = self.store.block(height)
+        if row is None or row.raw != raw:
+            raise BlockError(f"height {height} was decided before, with another block")
+        txids = tuple(tx.txid for tx in self._transactions(decode_stored(row)))
+        return Committed(height, row.block_id, txids)
+
+    def _read_tip(self) -> _Tip:
+        height = self.store.height()
+        row = self.store.block(height)
+        if row is None:
+            genesis = self.genesis
+            return _Tip(0, genesis.hash, genesis.time_ms, tree.EMPTY, None)
+        block = decode_stored(row)
+        root = block.header.state_root
+        if root != tree.EMPTY and self.store.node(root) is None:
+            raise StoreError("corrupt", f"block {height}: its state tree is missing", "restore a backup")
+        return _tip(block, wire.decode_certificate(row.certificate))
+
+    @staticmethod
+    def _last_commit_hash(certificate: Certificate | None) -> bytes:
+        if certificate is None:
+            return bytes(32)
+        return digest(b"provnode.certificate", wire.encode_certificate(certificate))
+
+
+def _tip(block: wire.Block, certificate: Certificate) -> _Tip:
+    header = block.header
+    return _Tip(header.height, block.block_id, header.time_ms, header.state_root, certificate)
+
+
+def _show(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else repr(value)

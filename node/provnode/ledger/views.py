@@ -1,0 +1,245 @@
+"""What a node tells of its chain: the interfaces of JR/T 0314-2024 clause 7, and proof bundles.
+
+Everything here is JSON-ready: byte strings are lower-case hex, times are milliseconds since 1970 in UTC.
+"""
+
+from __future__ import annotations
+
+from provnode import wire
+from provnode.core.types import Certificate
+from provnode.ledger import tree
+from provnode.ledger.canonical import Json, JsonObject, decode
+from provnode.ledger.errors import NotFoundError
+from provnode.ledger.execution import object_key
+from provnode.ledger.genesis import Genesis, Signer
+from provnode.ledger.transactions import KIND_OBJECT, Transaction, decode_transaction
+from provnode.storage.errors import StoreError
+from provnode.storage.store import BlockRow, HeadRow, Store, VersionRow
+
+
+class Views:
+    """Read access to the committed chain. Raises NotFoundError for what is not there."""
+
+    def __init__(self, store: Store, genesis: Genesis) -> None:
+        self.store = store
+        self.genesis = genesis
+
+    def signer(self, signer_id: str) -> Signer | None:
+        """A registered signer: of the genesis, or registered by a committed transaction."""
+        founding = self.genesis.signers.get(signer_id)
+        if founding is not None:
+            return founding
+        user = self.store.user(signer_id)
+        return None if user is None else Signer(user.id, user.organisation, user.public_key, founding=False)
+
+    def stored_block(self, height: int) -> tuple[bytes, Certificate]:
+        """Block and certificate as committed, for a node that catches up."""
+        row = self._row(height)
+        return row.raw, wire.decode_certificate(row.certificate)
+
+    def block(self, height: int) -> JsonObject:
+        """Clause 7, block: height, hashes, time, transaction ids, header."""
+        row, block = self._block(height)
+        header = block.header
+        return {
+            "network": header.network,
+            "chain_id": header.chain_id,
+            "height": height,
+            "hash": row.block_id.hex(),
+            "previous": {"height": height - 1, "hash": header.parent.hex()},
+            "time_ms": header.time_ms,
+            "proposer": header.proposer,
+            "transactions": [tx.txid.hex() for tx in self._transactions(block)],
+            "header": header_json(header),
+            "bytes": len(row.raw),
+        }
+
+    def transaction(self, txid: bytes) -> JsonObject:
+        """Clause 7, transaction: its operations, their types and results.
+
+        Only transactions that could be applied are in a block, so each result is `success`.
+        """
+        with self.store.lock:
+            place = self.store.transaction(txid)
+            if place is None:
+                raise NotFoundError(f"no transaction {txid.hex()}")
+            row, block = self._block(place[0])
+        tx = self._decode(block.txs[place[1]])
+        signer = self.signer(tx.signer_id)
+        return {
+            "txid": txid.hex(),
+            "height": place[0],
+            "block_hash": row.block_id.hex(),
+            "position": place[1],
+            "time_ms": block.header.time_ms,
+            "kind": tx.kind,
+            "signer": tx.signer_id,
+            "organisation": None if signer is None else signer.organisation,
+            "signature": tx.signature.hex(),
+            "signed": tx.sign_bytes.hex(),
+            "operations": [{**_operation(tx), "result": "success"}],
+        }
+
+    def consensus_state(self, height: int) -> JsonObject:
+        """Clause 7, consensus state: roots, key set, who voted, their signatures and what they signed."""
+        row, block = self._block(height)
+        certificate = wire.decode_certificate(row.certificate)
+        return {
+            "height": height,
+            "hash": row.block_id.hex(),
+            "state_root": block.header.state_root.hex(),
+            "transaction_root": block.header.tx_root.hex(),
+            "validators": [
+                {
+                    "name": validator.name,
+                    "organisation": validator.organisation,
+                    "public_key": validator.public_key.hex(),
+                    "power": validator.power,
+                }
+                for validator in self.genesis.validators
+            ],
+            "certificate": certificate_json(certificate),
+            "signed": wire.precommit_sign_bytes(self.genesis.hash, certificate).hex(),
+        }
+
+    def objects(self, height: int) -> list[JsonObject]:
+        """Clause 7, objects in a block: what each of its transactions did to which object."""
+        _, block = self._block(height)
+        return [
+            {**_operation(tx), "txid": tx.txid.hex()}
+            for tx in self._transactions(block)
+            if tx.kind == KIND_OBJECT
+        ]
+
+    def object(self, object_id: str, version: int | None = None) -> JsonObject:
+        """An object version as it stands (the newest without `version`), and where it came from."""
+        with self.store.lock:
+            head, row = self._version(object_id, version)
+        return {
+            "object_id": object_id,
+            "version": row.version,
+            "latest": head.latest,
+            "deleted": head.deleted,
+            "organisation": head.organisation,
+            "txid": row.txid.hex(),
+            "height": row.height,
+            "object": decode(row.snapshot),
+        }
+
+    def prove(self, object_id: str, version: int | None = None) -> JsonObject:
+        """The proof bundle that `provnode.light.verify_proof` takes, made at the newest height."""
+        with self.store.lock:
+            _, row = self._version(object_id, version)
+            return self._bundle(object_id, row.version, decode(row.snapshot))
+
+    def prove_absence(self, object_id: str, version: int) -> JsonObject:
+        """The bundle for `provnode.light.verify_absence`. Raises ValueError when the version exists."""
+        with self.store.lock:
+            if self.store.version(object_id, version) is not None:
+                raise ValueError(f"object {object_id} has a version {version}")
+            return self._bundle(object_id, version, None)
+
+    def _bundle(self, object_id: str, version: int, snapshot: Json) -> JsonObject:
+        row, block = self._block(self.store.height())
+        try:
+            path = tree.find(block.header.state_root, object_key(object_id, version), self.store.node)
+        except tree.TreeError as error:
+            raise StoreError("corrupt", str(error), "restore a backup or sync anew") from error
+        other = None
+        if snapshot is None and path.leaf is not None:
+            other = {"key": path.leaf[0].hex(), "value": path.leaf[1].hex()}
+        return {
+            "format": 1,
+            "object_id": object_id,
+            "version": version,
+            "snapshot": snapshot,
+            "siblings": [sibling.hex() for sibling in path.siblings],
+            "other_leaf": other,
+            "header": header_json(block.header),
+            "certificate": certificate_json(wire.decode_certificate(row.certificate)),
+        }
+
+    def _version(self, object_id: str, version: int | None) -> tuple[HeadRow, VersionRow]:
+        head = self.store.head(object_id)
+        if head is None:
+            raise NotFoundError(f"no object {object_id}")
+        wanted = head.latest if version is None else version
+        row = self.store.version(object_id, wanted)
+        if row is None:
+            raise NotFoundError(f"object {object_id} has no version {wanted}, the newest is {head.latest}")
+        return head, row
+
+    def _row(self, height: int) -> BlockRow:
+        row = self.store.block(height)
+        if row is None:
+            raise NotFoundError(f"no block {height}, the newest is {self.store.height()}")
+        return row
+
+    def _block(self, height: int) -> tuple[BlockRow, wire.Block]:
+        row = self._row(height)
+        return row, decode_stored(row)
+
+    def _transactions(self, block: wire.Block) -> list[Transaction]:
+        return [self._decode(raw) for raw in block.txs]
+
+    def _decode(self, raw: bytes) -> Transaction:
+        return decode_transaction(raw, self.genesis.hash, self.genesis.params.max_tx_bytes)
+
+
+def decode_stored(row: BlockRow) -> wire.Block:
+    """Decode a stored block. Raises StoreError `corrupt` when it is not what was committed."""
+    try:
+        block = wire.decode_block(row.raw)
+    except wire.WireError as error:
+        raise StoreError(
+            "corrupt", f"block {row.height}: {error}", "restore a backup or sync anew"
+        ) from error
+    if block.block_id != row.block_id or block.header.height != row.height:
+        raise StoreError("corrupt", f"block {row.height} is not what its id says", "restore a backup")
+    return block
+
+
+def header_json(header: wire.Header) -> JsonObject:
+    """A header as JSON, field by field."""
+    return {
+        "version": 1,
+        "chain_id": header.chain_id,
+        "network": header.network,
+        "height": header.height,
+        "time_ms": header.time_ms,
+        "parent": header.parent.hex(),
+        "proposer": header.proposer,
+        "tx_root": header.tx_root.hex(),
+        "state_root": header.state_root.hex(),
+        "validators_hash": header.validators_hash.hex(),
+        "last_commit_hash": header.last_commit_hash.hex(),
+        "tx_count": header.tx_count,
+    }
+
+
+def certificate_json(certificate: Certificate) -> JsonObject:
+    """A certificate as JSON."""
+    return {
+        "height": certificate.height,
+        "round": certificate.round,
+        "block_id": certificate.block_id.hex(),
+        "signatures": [
+            {"validator": item.validator, "signature": item.signature.hex()}
+            for item in sorted(certificate.signatures, key=lambda item: item.validator)
+        ],
+    }
+
+
+def _operation(tx: Transaction) -> JsonObject:
+    if tx.kind != KIND_OBJECT:
+        return {"type": tx.kind, "user": tx.body["id"]}
+    header = tx.body["header"]
+    content = header["content"] if isinstance(header, dict) else None
+    if not isinstance(content, dict):
+        raise StoreError("corrupt", f"transaction {tx.txid.hex()} has no header", "restore a backup")
+    return {
+        "type": content["operation"],
+        "object_type": content["type"],
+        "object_id": content["object_id"],
+        "version": content["version"],
+    }
