@@ -7,7 +7,6 @@ Shapes and single values are checked here; what must hold between values is in `
 from __future__ import annotations
 
 import base64
-import binascii
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal, NamedTuple
 
@@ -48,7 +47,13 @@ MEANINGS = {
 }
 """What each pattern means, for people; used in refusals."""
 
-_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
+_KEY_BYTES = {
+    "ssh-ed25519": 32,
+    "ecdsa-sha2-nistp256": 65,
+    "ecdsa-sha2-nistp384": 97,
+    "ecdsa-sha2-nistp521": 133,
+}
+"""The types of host keys that are accepted, and the length of their public part in bytes."""
 
 
 def _port(text: str) -> str:
@@ -70,27 +75,22 @@ def _distinct(roles: tuple[NodeRole, ...]) -> tuple[NodeRole, ...]:
 
 
 def _host_key(text: str) -> str:
-    """Check an SSH public key: a known type, and a blob (RFC 4253, 6.6) that names the same type."""
+    """Check an SSH public key: a known type and the very blob of that type (RFC 8709, 4; RFC 5656, 3.1)."""
+    refusal = ValueError("a public host key as in /etc/ssh/ssh_host_ed25519_key.pub, without its comment")
     kind, _, encoded = text.partition(" ")
-    allowed = "a public host key as in /etc/ssh/ssh_host_ed25519_key.pub, without its comment"
+    if kind not in _KEY_BYTES:
+        raise refusal
+    parts = [kind] if kind == "ssh-ed25519" else [kind, kind.rpartition("-")[2]]
+    head = b"".join(len(part).to_bytes(4, "big") + part.encode() for part in parts)
+    head += _KEY_BYTES[kind].to_bytes(4, "big")
     try:
         blob = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
-        raise ValueError(allowed) from None
-    name = kind.encode()
-    if kind not in _KEY_TYPES or not blob.startswith(len(name).to_bytes(4, "big") + name):
-        raise ValueError(allowed)
-    rest = blob[4 + len(name) :]
-    if kind == "ssh-ed25519":
-        whole = len(rest) == 36 and rest[:4] == (32).to_bytes(4, "big")
-    else:
-        curve = kind.rpartition("-")[2].encode()
-        head = len(curve).to_bytes(4, "big") + curve
-        point = rest[len(head) + 4 :]
-        whole = rest.startswith(head) and rest[len(head) : len(head) + 4] == len(point).to_bytes(4, "big")
-        whole = whole and len(point) == {b"nistp256": 65, b"nistp384": 97, b"nistp521": 133}[curve]
-    if not whole:
-        raise ValueError(allowed)
+    except ValueError:  # no base64, or no ASCII
+        raise refusal from None
+    # a second spelling of the same base64 would make one key look like two
+    canonical = base64.b64encode(blob).decode() == encoded
+    if not canonical or not blob.startswith(head) or len(blob) != len(head) + _KEY_BYTES[kind]:
+        raise refusal
     return text
 
 

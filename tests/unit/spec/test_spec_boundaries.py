@@ -7,11 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from provchain.spec import Zone, load, loads
+from provchain.spec import SpecError, Zone, load, loads
 from provchain.spec.codes import uscc_check_digit, valid_uscc
 
 HERE = Path(__file__).parent
@@ -70,6 +70,7 @@ def _with_validators(count: int, faults: int, of_first: int) -> str:
     return "\n".join([*lines[:at], *hosts, *lines[at:]]).replace("faults: 1", f"faults: {faults}")
 
 
+@settings(deadline=None)
 @given(st.integers(4, 40), st.integers(1, 13), st.data())
 def test_counts_of_validators_faults_and_power(count: int, faults: int, data: st.DataObject) -> None:
     of_first = data.draw(st.integers(0, count))
@@ -79,7 +80,7 @@ def test_counts_of_validators_faults_and_power(count: int, faults: int, data: st
     if sound:
         assert len(loads(text).validators) == count
     else:
-        with pytest.raises(Exception, match="is refused"):
+        with pytest.raises(SpecError):
             loads(text)
 
 
@@ -112,6 +113,7 @@ def test_published_credit_codes_are_right(code: str) -> None:
     assert valid_uscc(code) == code
 
 
+@settings(deadline=None)
 @given(st.sampled_from(PUBLISHED), st.integers(0, 17), st.sampled_from(ALPHABET))
 def test_every_single_wrong_letter_of_a_credit_code_is_noticed(code: str, at: int, letter: str) -> None:
     changed = code[:at] + letter + code[at + 1 :]
@@ -128,6 +130,13 @@ def test_host_keys_as_made_by_ssh_are_accepted(kind: tuple[str, ...], tmp_path: 
     )
     key = made.with_suffix(".pub").read_text().strip()
     assert loads(_with_key(key)).hosts[5].ssh is not None
+    if key.endswith("="):
+        # the last letter before the padding has bits that decode to nothing
+        spare = key.rstrip("=")
+        other = spare[:-1] + chr(ord(spare[-1]) + 1) + "=" * (len(key) - len(spare))
+        assert base64.b64decode(other.split()[1]) == base64.b64decode(key.split()[1])
+        with pytest.raises(SpecError):
+            loads(_with_key(other))
 
 
 def test_a_host_key_cut_or_prolonged_anywhere_is_refused() -> None:
@@ -136,7 +145,7 @@ def test_a_host_key_cut_or_prolonged_anywhere_is_refused() -> None:
     kind, _, encoded = key.host_key.partition(" ")
     blob = base64.b64decode(encoded)
     for wrong in [blob[:end] for end in range(len(blob))] + [blob + b"\0"]:
-        with pytest.raises(Exception, match="is refused"):
+        with pytest.raises(SpecError):
             loads(_with_key(f"{kind} {base64.b64encode(wrong).decode()}"))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from gmssl import func, sm3
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -35,6 +35,7 @@ def _shuffled(value: object, source: random.Random) -> object:
     return value
 
 
+@settings(deadline=None)
 @given(
     st.integers(),
     st.sampled_from([True, False, None]),

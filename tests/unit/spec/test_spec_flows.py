@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import get_args
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provchain.spec import ChainSpec, Flow, Permit, inbound, listeners, load, outbound, permits
@@ -42,6 +42,7 @@ def _with(flows: list[Flow]) -> ChainSpec:
     return BASE.model_copy(update={"flows": tuple(flows)})
 
 
+@settings(deadline=None)
 @given(flow_matrix)
 def test_what_passes_is_what_a_flow_allows_and_the_host_offers(flows: list[Flow]) -> None:
     passing = {(p.source_zone, p.target, p.service) for p in permits(_with(flows))}
@@ -56,6 +57,7 @@ def test_what_passes_is_what_a_flow_allows_and_the_host_offers(flows: list[Flow]
                 assert ((zone, host.name, service) in passing) is expected
 
 
+@settings(deadline=None)
 @given(flow_matrix, st.randoms())
 def test_the_order_and_the_repetition_of_flows_do_not_matter(flows: list[Flow], random: Random) -> None:
     shuffled = [*flows, *flows]
@@ -65,6 +67,7 @@ def test_the_order_and_the_repetition_of_flows_do_not_matter(flows: list[Flow], 
     assert len(set(found)) == len(found)
 
 
+@settings(deadline=None)
 @given(flow_matrix)
 def test_every_permit_is_inbound_of_one_host_and_leads_to_a_listener(flows: list[Flow]) -> None:
     spec = _with(flows)
@@ -79,6 +82,7 @@ def test_every_permit_is_inbound_of_one_host_and_leads_to_a_listener(flows: list
         }
 
 
+@settings(deadline=None)
 @given(flow_matrix)
 def test_a_host_may_open_what_its_zone_may_except_to_itself(flows: list[Flow]) -> None:
     spec = _with(flows)

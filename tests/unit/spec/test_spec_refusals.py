@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -152,6 +152,7 @@ def test_escapes_that_spell_no_character_are_refused(text: str) -> None:
         loads(text)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_whatever_is_cut_out_or_put_in_only_a_refusal_follows(data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(GOOD)))
