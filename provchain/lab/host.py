@@ -24,6 +24,7 @@ _STOP_SECONDS = 15.0
 _JOIN_SECONDS = 3.0
 _NSPAWN = Path("/run/systemd/nspawn")
 _POWEROFF = signal.SIGRTMIN + 4  # systemd(1): start poweroff.target
+_REBOOT = signal.SIGRTMIN + 5  # systemd(1): start reboot.target
 # $1: number of groups, then the groups, then nspawn's command. 0 stands for the writer itself.
 _SUPERVISOR = """
 n=$1; shift; groups=
@@ -60,6 +61,8 @@ def ensure(host: Host) -> str:
     namespace = names.host_namespace(network, name)
     if not (running(network, name) and root.mounted(network, name)):
         cgroup.end(network, name)
+        if not root.exists(network, name):  # half a host is begun anew: nobody has used it yet
+            root.remove(network, name)
         root.mount(network, name)
     root.prepare(network, name, host.user, host.port)
     root.name_hosts(network, name, host.neighbours)
@@ -135,6 +138,19 @@ def stop(network: str, name: str) -> None:
         while cgroup.processes(network, name) and time.monotonic() < deadline:
             time.sleep(0.05)
     cgroup.end(network, name)
+
+
+def reboot(network: str, name: str) -> None:
+    """Reboot a running host from within; returns when its next first process is there, LabError after 30 s."""
+    pid = leader(network, name)
+    if pid is None:
+        raise LabError(f"host {name} is not running")
+    os.kill(pid, _REBOOT)
+    deadline = time.monotonic() + _BOOT_SECONDS
+    while leader(network, name) in (None, pid):
+        if time.monotonic() > deadline:
+            raise LabError(f"host {name} does not come back from its reboot")
+        time.sleep(0.05)
 
 
 def kill(network: str, name: str) -> None:

@@ -62,9 +62,8 @@ def prepare(network: str, host: str, user: str, port: int) -> None:
     keys.make(root / "etc/ssh/ssh_host_ed25519_key", f"root@{host}")
     if port != 22:
         (root / "etc/ssh/sshd_config.d/10-port.conf").write_text(f"Port {port}\n", encoding="utf-8")
-    if not (root / "home" / user / ".ssh").is_dir():
-        run("chroot", str(root), "useradd", "--create-home", "--shell", "/bin/bash", user)
-        run("chroot", str(root), "install", "-d", "-m", "0700", "-o", user, "-g", user, f"/home/{user}/.ssh")
+    run("chroot", str(root), "useradd", "--create-home", "--shell", "/bin/bash", user)
+    run("chroot", str(root), "install", "-d", "-m", "0700", "-o", user, "-g", user, f"/home/{user}/.ssh")
     _authorize(network, root, user)
     sudo = root / "etc/sudoers.d/90-first-user"
     sudo.write_text(f"{user} ALL=(ALL:ALL) NOPASSWD: ALL\n", encoding="utf-8")

@@ -53,6 +53,20 @@ def remove(network: str) -> None:
     netns.delete(names.lab_namespace(network))
 
 
+def cut(network: str, one: Sequence[str], other: Sequence[str]) -> None:
+    """Drop all packets between two groups of addresses, open connections included, until ``heal``."""
+    heal(network)
+    if one and other:
+        _nft(names.lab_namespace(network), "-f", "-", stdin=rules.render_cut(one, other))
+
+
+def heal(network: str) -> None:
+    """Remove the cut, if there is one."""
+    # naming a table creates it where it is missing, so that deleting it always works
+    stdin = f"table inet {rules.CUT}\ndelete table inet {rules.CUT}\n"
+    _nft(names.lab_namespace(network), "-f", "-", stdin=stdin)
+
+
 def _canonical(passes: Sequence[Pass]) -> str:
     """Return the rules as the kernel would list them: loaded into a namespace that lasts for a moment."""
     script = "nft -f - && nft --stateless list ruleset"

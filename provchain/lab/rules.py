@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 TABLE = "provchain"
+CUT = "provchain_cut"
 _COMMENT_MAX = 120  # nftables takes 128 bytes
 
 _HEAD = f"""\
@@ -54,6 +55,20 @@ def render(passes: Sequence[Pass]) -> str:
     """
     lines = dict.fromkeys(_rule(entry) for entry in passes)
     return _HEAD + "".join(f"    {line}\n" for line in lines) + _TAIL
+
+
+def render_cut(one: Sequence[str], other: Sequence[str]) -> str:
+    """Return a table that comes before the permits and drops all packets between two groups of addresses."""
+    left, right = (", ".join(str(IPv4Address(address)) for address in group) for group in (one, other))
+    return f"""\
+table inet {CUT} {{
+  chain forward {{
+    type filter hook forward priority filter - 10; policy accept;
+    ip saddr {{ {left} }} ip daddr {{ {right} }} counter drop
+    ip saddr {{ {right} }} ip daddr {{ {left} }} counter drop
+  }}
+}}
+"""
 
 
 def _rule(entry: Pass) -> str:

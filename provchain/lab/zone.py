@@ -55,6 +55,7 @@ def ensure(zone: Zone) -> None:
         run(
             "nsenter", f"--net=/run/netns/{lab}", "sysctl", "-q", "-w",
             f"net.ipv4.conf.{bridge}.proxy_arp_pvlan=1",
+            f"net.ipv4.neigh.{bridge}.proxy_delay=0",
         )  # fmt: skip
     if zone.station and _station_problems(zone):
         station = names.station_namespace(zone.network)

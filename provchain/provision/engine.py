@@ -17,6 +17,7 @@ from provchain.errors import ProvchainError
 from provchain.paths import REPOSITORY, cache
 
 SOURCE = REPOSITORY / "tools" / "pulumi-engine"
+PLUGINS = Path(__file__).parent / "bin"
 _PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 _VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
 _OLDEST = (3, 200)
@@ -49,10 +50,10 @@ def ensure_engine(progress: Progress = lambda _: None) -> Path:
 
 
 def source_key() -> str:
-    """Return the digest under which the built engine is kept."""
+    """Return the digest under which the built engine is kept, its two plugins' starters included."""
     digest = hashlib.sha256()
-    for name in ("go.mod", "go.sum"):
-        digest.update((SOURCE / name).read_bytes())
+    for path in (SOURCE / "go.mod", SOURCE / "go.sum", *sorted(PLUGINS.iterdir())):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -78,8 +79,9 @@ def _build(target: Path, lock: int, progress: Progress) -> None:
     _run(
         [*argv, _PACKAGE], "the Pulumi engine", progress, cwd=SOURCE, lock=lock, env={"GOTOOLCHAIN": "local"}
     )
+    for plugin in PLUGINS.iterdir():  # beside the engine, where it looks for what belongs to it
+        shutil.copy(plugin, building / "bin")
     building.chmod(0o755)
-    target.parent.parent.parent.mkdir(exist_ok=True)
     building.rename(target.parent.parent)
 
 

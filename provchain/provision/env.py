@@ -10,10 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from provchain.paths import REPOSITORY, home, network_dir
-from provchain.provision.engine import ensure_engine
+from provchain.provision.engine import PLUGINS, ensure_engine
 
 PROGRAM = REPOSITORY / "pulumi"
-_PLUGINS = Path(__file__).parent / "bin"
 
 
 def environment(network: str, progress: Callable[[str], None] = lambda _: None) -> dict[str, str]:
@@ -25,7 +24,7 @@ def environment(network: str, progress: Callable[[str], None] = lambda _: None) 
     state = state_dir(network)
     engine = ensure_engine(progress)
     return {
-        "PATH": os.pathsep.join([str(_PLUGINS), str(engine.parent), os.environ.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([str(engine.parent), str(PLUGINS), os.environ.get("PATH", os.defpath)]),
         "PROVCHAIN_HOME": str(home()),
         "PROVCHAIN_PYTHON": sys.executable,
         "PYTHONPATH": str(REPOSITORY),

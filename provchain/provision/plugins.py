@@ -52,7 +52,8 @@ def _serve_language() -> None:
         ) -> language_pb2.RunResponse:
             folder = Path(request.info.program_directory or request.pwd)
             self.program = lambda: _run_program(folder)
-            return super().Run(request, context)  # type: ignore[no-untyped-call]  # as the SDK wrote it
+            done: language_pb2.RunResponse = super().Run(request, context)  # type: ignore[no-untyped-call]  # as the SDK wrote it
+            return done
 
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(ProgramServer(), server)

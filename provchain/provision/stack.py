@@ -23,6 +23,10 @@ from pulumi import automation
 Progress = Callable[[str], None]
 
 
+def _quiet(_: str) -> None:
+    """Report to nobody."""
+
+
 @dataclass(frozen=True)
 class HostAccess:
     """How to reach a host by SSH for the first time."""
@@ -41,7 +45,7 @@ class Outputs:
     digest: str
 
 
-def up(spec_path: Path, on_event: Progress = lambda _: None) -> Outputs:
+def up(spec_path: Path, on_event: Progress = _quiet) -> Outputs:
     """Make the network as described: look at what is there, repair it, make what is missing.
 
     ``on_event`` gets a line for each thing that changes. Raises SpecError for a bad description and
@@ -49,29 +53,29 @@ def up(spec_path: Path, on_event: Progress = lambda _: None) -> Outputs:
     """
     stack = _open(spec_path, on_event)
     with _engine_errors("provisioned"):
-        stack.up(refresh=True, color="never", on_event=Recorder(on_event), suppress_progress=True)
-        return _outputs(stack)
+        done = stack.up(refresh=True, color="never", on_event=Recorder(on_event), suppress_progress=True)
+    return _outputs(done.outputs)
 
 
-def preview(spec_path: Path, on_event: Progress = lambda _: None) -> Changes:
+def preview(spec_path: Path, on_event: Progress = _quiet) -> Changes:
     """Look at what is there and say what ``up`` would change; changes nothing."""
-    recorder = Recorder(on_event)
+    recorder = Recorder(_quiet)  # nothing is done, so nothing is told as done
     stack = _open(spec_path, on_event)
     with _engine_errors("previewed"):
         stack.preview(refresh=True, color="never", on_event=recorder, suppress_progress=True)
     return recorder.changes()
 
 
-def refresh(spec_path: Path, on_event: Progress = lambda _: None) -> Changes:
+def refresh(spec_path: Path, on_event: Progress = _quiet) -> Changes:
     """Write what is really there into the state, and return what differed from it."""
-    recorder = Recorder(on_event)
+    recorder = Recorder(_quiet)  # nothing is done, so nothing is told as done
     stack = _open(spec_path, on_event)
     with _engine_errors("looked at"):
         stack.refresh(color="never", on_event=recorder, suppress_progress=True)
     return recorder.changes()
 
 
-def destroy(spec_path: Path, on_event: Progress = lambda _: None) -> None:
+def destroy(spec_path: Path, on_event: Progress = _quiet) -> None:
     """Remove everything that was made for the network, also what no state knows of any more."""
     network = load(spec_path).network
     if recovery.has_state(network):
@@ -86,9 +90,9 @@ def outputs(spec_path: Path) -> Outputs:
     network = load(spec_path).network
     if not recovery.has_state(network):
         raise ProvchainError(f"network {network} is not provisioned", remedy="provchain up")
-    stack = _open(spec_path, lambda _: None)
+    stack = _open(spec_path, _quiet)
     with _engine_errors("read"):
-        return _outputs(stack)
+        return _outputs(stack.outputs())
 
 
 def _open(spec_path: Path, progress: Progress) -> automation.Stack:
@@ -115,8 +119,8 @@ def _check_place(spec: ChainSpec, spec_path: Path) -> None:
         )
 
 
-def _outputs(stack: automation.Stack) -> Outputs:
-    values = {name: output.value for name, output in stack.outputs().items()}
+def _outputs(found: automation.OutputMap) -> Outputs:
+    values = {name: output.value for name, output in found.items()}
     if "digest" not in values:
         raise ProvchainError("the network is not provisioned completely", remedy="provchain up")
     hosts = {
