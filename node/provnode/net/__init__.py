@@ -1,0 +1,1 @@
+"""Between nodes: TLS with the national algorithms, peers, gossip and block sync."""
