@@ -85,7 +85,7 @@ class Overlay:
         self.txids[checked.txid] = None
 
     def finish(self, root: bytes) -> Outcome:
-        """The outcome over the state tree with `root`. Raises tree.TreeError on a damaged store."""
+        """The outcome over the state tree with `root`. Raises StoreError when the stored tree is damaged."""
         items = [(object_key(*key), object_value(row.snapshot)) for key, row in self.versions.items()]
         items += [
             (

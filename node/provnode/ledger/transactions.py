@@ -99,7 +99,7 @@ def decode_transaction(raw: bytes, genesis_hash: bytes, max_bytes: int) -> Trans
     try:
         outer = _outer.decode(raw)
         payload = _payload.decode(outer.payload)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TxError(TxCode.MALFORMED, f"no transaction: {error}") from error
     # one spelling only: otherwise the same content could come under many ids
     if pack([outer.payload, outer.signer_id, outer.signature]) != raw or outer.payload != pack(

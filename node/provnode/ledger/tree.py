@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from provnode.crypto.hashing import digest
+from provnode.storage.errors import StoreError
 
 EMPTY = bytes(32)
 _LEAF = b"L"
@@ -25,10 +26,6 @@ _INNER = b"I"
 
 Reader = Callable[[bytes], bytes | None]
 """Gives an encoded node by its hash, or None when there is no such node."""
-
-
-class TreeError(Exception):
-    """A node that the tree needs is missing or malformed: the store is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ def inner_hash(left: bytes, right: bytes) -> bytes:
 
 
 def update(root: bytes, items: Iterable[tuple[bytes, bytes]], read: Reader) -> Update:
-    """Set each key to its value; keys must be distinct. Raises TreeError when a stored node is missing."""
+    """Set each key to its value; keys must be distinct. Raises StoreError when a stored node is missing."""
     batch = Update(root)
     ordered = sorted(items)
     if ordered:
@@ -73,7 +70,7 @@ def update(root: bytes, items: Iterable[tuple[bytes, bytes]], read: Reader) -> U
 
 
 def find(root: bytes, key: bytes, read: Reader) -> Path:
-    """Follow `key` down from `root`. Raises TreeError when a stored node is missing."""
+    """Follow `key` down from `root`. Raises StoreError when a stored node is missing."""
     siblings: list[bytes] = []
     at = root
     while at != EMPTY:
@@ -148,5 +145,7 @@ def _bit(key: bytes, depth: int) -> int:
 def _load(node_hash: bytes, read: Reader) -> tuple[bytes, bytes, bytes]:
     node = read(node_hash)
     if node is None or len(node) != 65:
-        raise TreeError(f"state tree node {node_hash.hex()} is missing or damaged")
+        raise StoreError(
+            "corrupt", f"state tree node {node_hash.hex()} is missing or damaged", "restore a backup"
+        )
     return node[:1], node[1:33], node[33:]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from provnode.ledger import merkle, tree
+from provnode.storage.errors import StoreError
 
 # few distinct first bytes and bits: makes long shared paths likely
 KEYS = st.builds(
@@ -132,9 +133,9 @@ def test_a_missing_node_is_an_error_and_not_an_absence() -> None:
     kept = Kept()
     kept.set({bytes([n]) * 32: bytes(32) for n in range(8)})
     del kept.nodes[kept.root]
-    with pytest.raises(tree.TreeError):
+    with pytest.raises(StoreError):
         tree.find(kept.root, bytes(32), kept.nodes.get)
-    with pytest.raises(tree.TreeError):
+    with pytest.raises(StoreError):
         tree.update(kept.root, [(bytes(32), bytes(32))], kept.nodes.get)
 
 
