@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -53,6 +54,14 @@ class ValidatorSet:
         if any(v.power < 1 for v in ordered):
             raise ValueError("a validator's power is at least 1")
         object.__setattr__(self, "validators", ordered)
+
+    def __iter__(self) -> Iterator[Validator]:
+        """Go through the validators in the order of their names."""
+        return iter(self.validators)
+
+    def __len__(self) -> int:
+        """Return the number of validators."""
+        return len(self.validators)
 
     @cached_property
     def _by_name(self) -> dict[str, Validator]:

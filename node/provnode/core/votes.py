@@ -61,13 +61,6 @@ class VoteKeeper:
         """Tell whether 2f+1 voted at all."""
         return self._power(iter(self._votes.get((round_, kind), {}).values())) >= self._validators.quorum
 
-    def majority(self, round_: int, kind: VoteType) -> bytes | None:
-        """Return the block that 2f+1 voted for, if there is one."""
-        candidates = {
-            v.block_id for v in self._votes.get((round_, kind), {}).values() if v.block_id is not None
-        }
-        return next((b for b in sorted(candidates) if self.quorum_for(round_, kind, b)), None)
-
     def skip_round(self, current_round: int) -> int | None:
         """Return the highest later round in which f+1 have voted, if there is one."""
         for round_ in reversed(self.rounds()):

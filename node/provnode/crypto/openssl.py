@@ -174,7 +174,9 @@ class OpenSSL:
         context, pkey_context = self._context(key)
         try:
             ok = _c.EVP_DigestVerifyInit_ex(context, None, b"SM3", None, None, key.pointer, None) == 1
-            return ok and _c.EVP_DigestVerify(context, signature, len(signature), message, len(message)) == 1
+            return bool(
+                ok and _c.EVP_DigestVerify(context, signature, len(signature), message, len(message)) == 1
+            )
         finally:
             self._release(context, pkey_context)
             _c.ERR_clear_error()

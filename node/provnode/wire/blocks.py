@@ -58,7 +58,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Block:
-    """A block: its header, its transactions as bytes, and the certificate of its parent (None at height 1)."""
+    """A block: header, transactions as bytes, and the certificate of its parent (None at height 1)."""
 
     header: Header
     txs: tuple[bytes, ...]
@@ -71,7 +71,7 @@ class Block:
 
 
 def encode_certificate(certificate: Certificate) -> bytes:
-    """Return a certificate's bytes, its signatures in the order of the validators' names."""
+    """Return a certificate's bytes; its signatures are in the order of the validators' names."""
     return pack(_certificate_list(certificate))
 
 
@@ -106,8 +106,8 @@ def validators_hash(validators: ValidatorSet) -> bytes:
 
 
 def _certificate_list(certificate: Certificate) -> list[Any]:
-    signatures = sorted((s.validator, s.signature) for s in certificate.signatures)
-    return [certificate.height, certificate.round, certificate.block_id, [list(s) for s in signatures]]
+    signatures = [[s.validator, s.signature] for s in certificate.signatures]
+    return [certificate.height, certificate.round, certificate.block_id, signatures]
 
 
 def read_certificate(value: object) -> Certificate:
