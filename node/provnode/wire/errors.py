@@ -2,4 +2,4 @@
 
 
 class WireError(ValueError):
-    """Bytes that are not what they should be; the message names the field, what was found, what is allowed."""
+    """Bytes that are not what they should be; the message names field, what was found and what is allowed."""
