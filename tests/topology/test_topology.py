@@ -39,7 +39,7 @@ class Recording(pulumi.runtime.Mocks):
         self.resources[args.name] = args
         return f"{args.name}-id", {**args.inputs, "host_key": f"key of {args.name}"}
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+    def call(self, args: pulumi.runtime.MockCallArgs) -> Any:  # noqa: ANN401 - never returns
         raise AssertionError(f"the program calls {args.token}")
 
     def made(self, kind: str) -> dict[str, dict[str, Any]]:
@@ -56,7 +56,7 @@ def build(chain: ChainSpec) -> tuple[Recording, dict[str, dict[str, Any]]]:
     pulumi.runtime.set_mocks(mocks, project="provchain", stack=chain.network)
     access: dict[str, dict[str, Any]] = {}
 
-    @pulumi.runtime.test
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]  # as the SDK wrote it
     def program() -> pulumi.Output[Any]:
         backend = backends.choose(chain)
         router = Router(chain, backend)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from provchain import inventory, spec
+from provchain import inventory, paths, spec
 from provchain.paths import network_dir, spec_file
 from provchain.provision import HostAccess, Outputs
 
@@ -26,7 +26,7 @@ OUTPUTS = Outputs(
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Write the lab's inventory into a folder of the test's own."""
     monkeypatch.setenv("PROVCHAIN_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(inventory.paths, "runtime_dir", lambda network: Path("/run/provchain") / network)
+    monkeypatch.setattr(paths, "runtime_dir", lambda network: Path("/run/provchain") / network)
     path = tmp_path / "chain.yml"
     path.write_bytes(spec_file("lab").read_bytes())
     return inventory.write(CHAIN, path, OUTPUTS)

@@ -77,7 +77,6 @@ def test_creating_twice_adopts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "ensure", ensure)
     results = [HostProvider().create(dict(HOST)) for _ in range(2)]
     assert results[0].id == results[1].id == "t/v1"
-    assert results[0].outs["host_key"] == "ssh-ed25519 A"
-    assert results[0].outs["problems"] == []
+    assert results[0].outs == {**HOST, "host_key": "ssh-ed25519 A", "problems": []}
     assert made[0] == made[1]
     assert made[0].port == 22

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
+from provchain import lab
 from provchain.errors import ProvchainError
 from provchain.paths import REPOSITORY, spec_file
-from provchain.provision import destroy, engine, env, events, outputs, recovery, stack, up
+from provchain.provision import destroy, engine, env, events, outputs, recovery, up
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +183,7 @@ def test_outputs_of_a_network_that_is_not_there() -> None:
 
 def test_destroying_needs_no_readable_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     removed: list[str] = []
-    monkeypatch.setattr(stack.lab, "remove", removed.append)
+    monkeypatch.setattr(lab, "remove", removed.append)
     destroy(tmp_path / "gone" / "chain.yml")
     assert removed == ["gone"]
 
