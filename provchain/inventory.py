@@ -32,11 +32,11 @@ def write(spec: ChainSpec, spec_path: Path, outputs: Outputs) -> Path:
     _replace(ssh / "known_hosts", known_hosts(outputs), 0o600)
     _replace(ssh / "config", ssh_config(spec, outputs, ssh, paths.runtime_dir(spec.network)), 0o600)
     path = spec_path.with_name("hosts.yml")
-    _replace(path, _HEAD + _yaml(inventory(spec, spec_path.resolve(), ssh)), 0o644)
+    _replace(path, _HEAD + _yaml(inventory(spec, spec_path.resolve(), outputs, ssh)), 0o644)
     return path
 
 
-def inventory(spec: ChainSpec, spec_path: Path, ssh: Path) -> dict[str, Any]:
+def inventory(spec: ChainSpec, spec_path: Path, outputs: Outputs, ssh: Path) -> dict[str, Any]:
     """Return the inventory as Ansible reads it; pure."""
     nodes = {host.name for host in spec.nodes}
     validators = {host.name for host in spec.validators}
@@ -59,7 +59,7 @@ def inventory(spec: ChainSpec, spec_path: Path, ssh: Path) -> dict[str, Any]:
                 "provchain_state": str(ssh.parent),
                 "provchain": spec.model_dump(mode="json"),
             },
-            "hosts": {host.name: _host(spec, host) for host in spec.hosts},
+            "hosts": {host.name: _host(spec, host, outputs.hosts[host.name]) for host in spec.hosts},
             "children": children,
         }
     }
@@ -116,11 +116,13 @@ def _group(hosts: Iterable[str]) -> dict[str, Any]:
     return {"hosts": {name: {} for name in hosts}}
 
 
-def _host(spec: ChainSpec, host: Host) -> dict[str, Any]:
+def _host(spec: ChainSpec, host: Host, access: HostAccess) -> dict[str, Any]:
     came = dict.fromkeys((str(p.source), p.protocol, p.port, p.service) for p in inbound(spec, host))
     goes = dict.fromkeys((str(p.address), p.protocol, p.port, p.service) for p in outbound(spec, host))
     return {
         "ansible_host": host.name,
+        # a host that was there already may have another first login than the one that roles make
+        **({"ansible_user": access.user} if access.user != spec.ssh.user else {}),
         "provchain_host": host.model_dump(mode="json"),
         "provchain_listeners": [
             {"service": one.service, "protocol": one.protocol, "port": one.port}

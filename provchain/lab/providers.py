@@ -17,7 +17,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from provchain.lab import host, router, zone
+from provchain.lab import host, root, router, zone
 from provchain.lab.rules import Pass
 
 Properties = dict[str, Any]
@@ -118,6 +118,13 @@ class HostProvider(_LabProvider):
     def make(self, props: Properties) -> Properties:
         """Start the host and return its public SSH key."""
         return {"host_key": host.ensure(_host(props))}
+
+    def read(self, id_: str, props: Properties) -> ReadResult:
+        """Return the live state, the key that the host has now included."""
+        found = super().read(id_, props)
+        if found.id:
+            found.outs = {**(found.outs or {}), "host_key": root.host_key(props["network"], props["name"])}
+        return found
 
     def look(self, props: Properties) -> list[str] | None:
         """Compare whether it runs and where it is plugged in."""

@@ -94,6 +94,13 @@ def test_writing_the_same_again_touches_nothing(written: Path) -> None:
     assert {path: path.stat().st_ino for path in files} == before
 
 
+def test_a_host_with_another_first_login_is_entered_by_that(tmp_path: Path) -> None:
+    other = Outputs({**OUTPUTS.hosts, "v1": HostAccess("10.77.10.11", 22, "admin", "k")}, OUTPUTS.digest)
+    hosts = inventory.inventory(CHAIN, tmp_path / "chain.yml", other, tmp_path)["all"]["hosts"]
+    assert hosts["v1"]["ansible_user"] == "admin"
+    assert "ansible_user" not in hosts["v2"]
+
+
 def test_existing_hosts_are_reached_without_the_labs_namespaces(tmp_path: Path) -> None:
     existing = CHAIN.model_copy(update={"backend": "existing"})
     config = inventory.ssh_config(existing, OUTPUTS, tmp_path, tmp_path)

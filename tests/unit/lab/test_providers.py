@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from provchain.lab import host, router
+from provchain.lab import host, root, router
 from provchain.lab.providers import HostProvider, RouterProvider, ZoneProvider
 
 HOST: dict[str, Any] = {
@@ -54,6 +54,14 @@ def test_an_input_that_is_new_is_a_change() -> None:
 def test_reading_a_host_that_is_gone_drops_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "exists", lambda network, name: False)
     assert not HostProvider().read("t/v1", dict(STATE)).id
+
+
+def test_reading_a_host_tells_the_key_it_has_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "exists", lambda network, name: True)
+    monkeypatch.setattr(host, "problems", lambda one: ["not running"])
+    monkeypatch.setattr(root, "host_key", lambda network, name: "ssh-ed25519 B")
+    found = HostProvider().read("t/v1", dict(STATE))
+    assert found.outs == {**STATE, "problems": ["not running"], "host_key": "ssh-ed25519 B"}
 
 
 def test_reading_tells_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
