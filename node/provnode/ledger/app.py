@@ -25,9 +25,7 @@ from provnode.storage.store import BlockRow, BlockWrite, Store
 
 # a proposer's clock may run this far ahead of ours; a block from further ahead may be fine later
 MAX_AHEAD_MS = 5_000
-# room for the header, the certificate of the parent and the frames around them
-_HEADER_ROOM = 1_024
-_SIGNATURE_ROOM = 160
+# the frame of a transaction in a block (MessagePack bin 32)
 _FRAME_ROOM = 5
 # blocks executed but not committed: one a round, and rounds are few
 _MAX_PREPARED = 8
@@ -143,8 +141,7 @@ class Ledger(Views):
         """
         time_ms = max(time_ms, self._tip.time_ms + 1)
         overlay = self._overlay()
-        signatures = 0 if self._tip.certificate is None else len(self._tip.certificate.signatures)
-        room = self.genesis.params.max_block_bytes - _HEADER_ROOM - signatures * _SIGNATURE_ROOM
+        room = self.genesis.block_room
         chosen: list[CheckedTx] = []
         for verdict in self._checker.check(txs):
             if isinstance(verdict, TxError) or len(verdict.tx.raw) + _FRAME_ROOM > room:
@@ -232,6 +229,9 @@ class Ledger(Views):
             block = wire.decode_block(raw)
         except wire.WireError as error:
             raise BlockError(f"block: {error}") from error
+        if wire.encode_block(block) != raw:
+            # one spelling only: what is stored and sent on is what the block's id stands for
+            raise BlockError("block: not in the shortest MessagePack form")
         self._check_header(block)
         self._check_last_commit(block)
         outcome = self._execute(block)

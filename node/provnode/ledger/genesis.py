@@ -14,14 +14,17 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
+
 from provnode.core.types import Validator, ValidatorSet
 from provnode.crypto.hashing import digest
 from provnode.ledger.canonical import CanonicalError, Json, decode, encode
 from provnode.ledger.errors import GenesisError
 from provnode.ledger.lifecycle import Schemas
+from provnode.wire import MAX_BLOCK_BYTES, MAX_TX_BYTES
 
-# block messages are at most 16 MiB (JR/T 0314 clause 7)
-_BLOCK_LIMIT = 16 * 1024 * 1024
+# bytes of a block beside its transactions: header, frames, and one signature a validator
+_HEADER_ROOM = 1_024
+_SIGNATURE_ROOM = 300
 _Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")]
 _PublicKey = Annotated[str, Meta(pattern="^04[0-9a-f]{128}$")]
 _Milliseconds = Annotated[int, Meta(ge=1, le=3_600_000)]
@@ -53,8 +56,8 @@ class _Signer(Struct, frozen=True, forbid_unknown_fields=True):
 class Params(Struct, frozen=True, forbid_unknown_fields=True):
     """Limits in bytes, times in milliseconds."""
 
-    max_block_bytes: Annotated[int, Meta(ge=1024, le=_BLOCK_LIMIT)]
-    max_tx_bytes: Annotated[int, Meta(ge=512, le=_BLOCK_LIMIT)]
+    max_block_bytes: Annotated[int, Meta(ge=1024, le=MAX_BLOCK_BYTES)]
+    max_tx_bytes: Annotated[int, Meta(ge=512, le=MAX_TX_BYTES)]
     block_interval_ms: _Milliseconds
     propose_timeout_ms: _Milliseconds
     vote_timeout_ms: _Milliseconds
@@ -85,7 +88,7 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class Genesis:
-    """A checked genesis."""
+    """A checked genesis. `block_room` is how many bytes of a block its transactions may take."""
 
     hash: bytes
     network: str
@@ -95,6 +98,7 @@ class Genesis:
     validators: ValidatorSet
     signers: dict[str, Signer]
     params: Params
+    block_room: int
     schemas: Schemas
     document: dict[str, Json]
 
@@ -128,9 +132,13 @@ def parse_genesis(document: Json) -> Genesis:
         "public_key",
         (item.public_key for items in (found.validators, found.signers) for item in items),
     )
-    for item in (*found.validators, *found.signers):
-        if item.organisation not in organisations:
-            raise GenesisError(f"organisation: found {item.organisation!r}, allowed: {sorted(organisations)}")
+    members = (item.organisation for items in (found.validators, found.signers) for item in items)
+    for name in members:
+        if name not in organisations:
+            raise GenesisError(f"organisation: found {name!r}, allowed: {sorted(organisations)}")
+    room = found.params.max_block_bytes - _HEADER_ROOM - _SIGNATURE_ROOM * len(found.validators)
+    if found.params.max_tx_bytes + 5 > room:
+        raise GenesisError(f"params.max_tx_bytes: a block has room for {room} bytes of transactions")
     if not found.validators:
         raise GenesisError("validators: found none, at least one is needed")
     return Genesis(
@@ -147,6 +155,7 @@ def parse_genesis(document: Json) -> Genesis:
         ),
         signers={item.id: _signer(item) for item in found.signers},
         params=found.params,
+        block_room=room,
         schemas=Schemas(found.schemas, found.params.max_tx_bytes),
         document=document if isinstance(document, dict) else {},
     )

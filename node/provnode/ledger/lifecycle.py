@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import jsonschema_rs
+
 from provnode.ledger.canonical import Json, JsonObject, decode, encode
 from provnode.ledger.errors import GenesisError, TxCode, TxError
 from provnode.ledger.objects import DataObject, Operation
@@ -205,6 +206,8 @@ def _operation(snapshot: dict[str, JsonObject]) -> Operation:
 
 
 def _compile(name: str, schema: Json) -> jsonschema_rs.Draft202012Validator:
+    if not isinstance(schema, dict):
+        raise GenesisError(f"schemas.{name}: a schema is a JSON object")
     try:
         return jsonschema_rs.Draft202012Validator(
             schema, validate_formats=False, offline=True, pattern_options=jsonschema_rs.RegexOptions()

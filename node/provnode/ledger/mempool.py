@@ -66,7 +66,7 @@ class Mempool:
         return len(self._entries)
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """The bytes of all transactions held."""
         return self._bytes
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+
 from provnode.ledger.canonical import Json, JsonObject, encode
 from provnode.ledger.errors import TxCode, TxError
 

@@ -142,7 +142,7 @@ class Views:
     def _bundle(self, object_id: str, version: int, snapshot: Json) -> JsonObject:
         row, block = self._block(self.store.height())
         path = tree.find(block.header.state_root, object_key(object_id, version), self.store.node)
-        other = None
+        other: Json = None
         if snapshot is None and path.leaf is not None:
             other = {"key": path.leaf[0].hex(), "value": path.leaf[1].hex()}
         return {

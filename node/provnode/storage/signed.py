@@ -9,18 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+
+from provnode.core.guard import Signed
 from provnode.storage.errors import StoreError
 from provnode.storage.files import os_error, replace_file
 
-
-class SignedRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Height, round and step that were signed, the exact bytes that were signed, and the signature."""
-
-    height: int
-    round: int
-    step: int
-    sign_bytes: bytes
-    signature: bytes
+_decoder = msgspec.json.Decoder(tuple[int, int, int, bytes, bytes])
 
 
 class SignedStore:
@@ -29,7 +23,7 @@ class SignedStore:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def load(self) -> SignedRecord | None:
+    def load(self) -> Signed | None:
         """The record, or None when this validator never signed. Raises StoreError `corrupt` or `io`."""
         try:
             raw = self.path.read_bytes()
@@ -38,14 +32,15 @@ class SignedStore:
         except OSError as error:
             raise os_error(error, str(self.path)) from error
         try:
-            return msgspec.json.decode(raw, type=SignedRecord)
-        except msgspec.DecodeError as error:
+            return Signed(*_decoder.decode(raw))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreError(
                 "corrupt",
                 f"{self.path}: {error}",
                 "do not start this validator: restore the record, or give the validator a new key",
             ) from error
 
-    def save(self, record: SignedRecord) -> None:
-        """Keep `record`; on the disk when this returns. Sign nothing out before that. Raises StoreError."""
-        replace_file(self.path, msgspec.json.encode(record) + b"\n")
+    def save(self, signed: Signed) -> None:
+        """Keep the record; on the disk when this returns. Sign nothing out before that. Raises StoreError."""
+        fields = (signed.height, signed.round, signed.step, signed.sign_bytes, signed.signature)
+        replace_file(self.path, msgspec.json.encode(fields) + b"\n")

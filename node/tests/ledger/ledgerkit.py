@@ -9,9 +9,10 @@ from typing import Any
 
 from provnode import wire
 from provnode.core.types import Certificate, CommitSig
-from provnode.crypto.provider import Provider, get_provider
+from provnode.crypto.provider import KeyPair, Provider, get_provider
 from provnode.ledger.app import Committed, Ledger
 from provnode.ledger.canonical import Json, JsonObject
+from provnode.ledger.errors import TxError
 from provnode.ledger.genesis import Genesis, parse_genesis
 from provnode.ledger.objects import PROTOCOL
 from provnode.ledger.transactions import sign_transaction
@@ -77,9 +78,9 @@ class Chain:
 
     def __post_init__(self) -> None:
         organisations = ("zjex", "zjfin", "zjdata", "zjcsd")
-        self.keys: dict[str, Any] = {f"v{n}": self.provider.generate() for n in range(1, 5)}
+        self.keys: dict[str, KeyPair] = {f"v{n}": self.provider.generate() for n in range(1, 5)}
         signers = ("a1@zjex", "a2@zjex", "m1@zjfin")
-        self.signers: dict[str, Any] = {name: self.provider.generate() for name in signers}
+        self.signers: dict[str, KeyPair] = {name: self.provider.generate() for name in signers}
         self.document: dict[str, Any] = {
             "format": 1,
             "network": self.network,
@@ -109,7 +110,7 @@ class Chain:
         }
         self.genesis: Genesis = parse_genesis(self.document)
 
-    def _public(self, key: object) -> str:
+    def _public(self, key: KeyPair) -> str:
         return self.provider.public_key(key).hex()
 
     def ledger(self, path: Path) -> Ledger:
@@ -136,3 +137,15 @@ class Chain:
         committed = ledger.commit(raw, self.certificate(raw))
         assert len(committed.txids) == len(txs)
         return committed
+
+
+def refused(chain: Chain, ledger: Ledger, body: dict[str, Any], signer: str = "a1@zjex") -> TxError:
+    """The refusal of an object, by check_tx and by a block alike."""
+    raw = chain.tx(body, signer)
+    try:
+        ledger.check_tx(raw, ledger.last_time_ms)
+    except TxError as error:
+        block = ledger.build_block(ledger.last_time_ms + 1, "v1", [raw])
+        assert ledger.validate_block(block, 2**50).txs == ()
+        return error
+    raise AssertionError("the object was accepted")

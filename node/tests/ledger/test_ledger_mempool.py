@@ -44,7 +44,7 @@ def test_first_in_first_out_within_the_bytes_asked_for(ledger: Ledger) -> None:
     raws = [CHAIN.tx(item(f"o-{n}")) for n in range(5)]
     ids = [pool.add(raw) for raw in raws]
     assert len(pool) == 5
-    assert pool.bytes == sum(map(len, raws))
+    assert pool.size == sum(map(len, raws))
     assert pool.reap(10**6) == raws
     assert pool.reap(sum(map(len, raws[:3]))) == raws[:3]
     assert pool.reap(len(raws[0]) - 1) == []
@@ -84,7 +84,7 @@ def test_what_can_never_apply_is_not_taken(ledger: Ledger) -> None:
     assert code_of(pool, CHAIN.tx(item(body={"title": "x"}))) == TxCode.EXISTS
     assert code_of(pool, CHAIN.tx(item("o-2", kind="none"))) == TxCode.UNKNOWN_TYPE
     assert code_of(pool, CHAIN.tx(item("o-2", timestamp=TIME_MS // 1000 + 700))) == TxCode.TIMESTAMP
-    assert (len(pool), pool.bytes) == (0, 0)
+    assert (len(pool), pool.size) == (0, 0)
 
 
 def test_several_at_once_get_a_verdict_each(ledger: Ledger) -> None:
@@ -121,7 +121,7 @@ def test_what_waited_too_long_leaves_and_the_reason_is_kept(ledger: Ledger) -> N
     txid = pool.add(CHAIN.tx(item(version=1, operation="update")))
     clock.now += 1000
     pool.remove([])
-    assert (len(pool), pool.bytes) == (0, 0)
+    assert (len(pool), pool.size) == (0, 0)
     refusal = pool.refusal(txid)
     assert refusal is not None
     assert refusal.code == TxCode.MISSING

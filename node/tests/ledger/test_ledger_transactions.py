@@ -1,4 +1,4 @@
-"""Transactions: malformed, oversized, replayed, unsigned and wrongly signed ones are refused with their code."""
+"""Transactions: malformed, oversized, replayed, unsigned and wrongly signed ones are refused by code."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledgerkit import Chain, item
 from provnode.crypto.hashing import digest, pack
+from provnode.crypto.provider import KeyPair
 from provnode.ledger.app import Ledger
 from provnode.ledger.canonical import encode
 from provnode.ledger.checks import Checker
@@ -43,7 +44,7 @@ def outer(raw: bytes) -> list[Any]:
     return found
 
 
-def with_payload(*payload: object) -> bytes:
+def with_payload(*payload: int | str | bytes) -> bytes:
     """A transaction with this payload, rightly signed by a1@zjex."""
     packed = pack(list(payload))
     txid = digest(b"provnode.tx", pack([packed, "a1@zjex"]))
@@ -158,7 +159,7 @@ def test_a_replay_within_a_block_is_left_out(ledger: Ledger) -> None:
 # --- users
 
 
-def register(user: str, signer: str = "a1@zjex", key: object = None) -> tuple[bytes, Any]:
+def register(user: str, signer: str = "a1@zjex", key: KeyPair | None = None) -> tuple[bytes, KeyPair]:
     """A registration of `user` and the user's key."""
     key = CHAIN.provider.generate() if key is None else key
     body = registration_body(CHAIN.provider, key, user, HASH)

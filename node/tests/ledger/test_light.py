@@ -91,15 +91,15 @@ def places(value: object, way: Way = ()) -> Iterator[tuple[Way, Any]]:
 
 
 def changed(bundle: Bundle, way: Way, value: object) -> Bundle:
-    bad: Any = copy.deepcopy(bundle)
-    at = bad
+    bad = copy.deepcopy(bundle)
+    at: Any = bad
     for key in way[:-1]:
         at = at[key]
     at[way[-1]] = value
     return bad
 
 
-def spoilt(value: Any) -> Iterator[object]:
+def spoilt(value: object) -> Iterator[object]:
     """Every way to spoil a scalar a little."""
     if isinstance(value, str):
         for index, char in enumerate(value):
@@ -207,11 +207,12 @@ def test_a_bad_signature_beyond_the_quorum_is_refused(bundle: Bundle) -> None:
 
 
 def test_a_prevote_is_no_precommit(bundle: Bundle) -> None:
-    header, entries = bundle["header"], []
     block_id = bytes.fromhex(bundle["certificate"]["block_id"])
-    message = pack(["provnode.vote", CHAIN.genesis.hash, 1, header["height"], 0, block_id])
-    for name in ("v1", "v2", "v3"):
-        entries.append({"validator": name, "signature": CHAIN.provider.sign(CHAIN.keys[name], message).hex()})
+    message = pack(["provnode.vote", CHAIN.genesis.hash, 1, bundle["header"]["height"], 0, block_id])
+    entries = [
+        {"validator": name, "signature": CHAIN.provider.sign(CHAIN.keys[name], message).hex()}
+        for name in ("v1", "v2", "v3")
+    ]
     with pytest.raises(ProofError, match="does not hold"):
         verify({**bundle, "certificate": {**bundle["certificate"], "signatures": entries}})
 

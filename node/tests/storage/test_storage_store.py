@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from provnode.storage.errors import StoreError
 from provnode.storage.store import BlockRow, BlockWrite, HeadRow, Store, UserRow, VersionRow
+from smalldisk import small_disk
 
 
 def write(height: int, size: int = 100, stale: set[bytes] | None = None) -> BlockWrite:
@@ -173,21 +172,15 @@ def test_readers_in_other_threads_see_whole_blocks(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 700 KiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", place], check=True)
-    try:
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 700) as place:
         yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
 
 
-def test_a_full_disk_refuses_the_block_and_a_retry_succeeds(small_disk: Path) -> None:
-    ballast = small_disk / "ballast"
+def test_a_full_disk_refuses_the_block_and_a_retry_succeeds(disk: Path) -> None:
+    ballast = disk / "ballast"
     ballast.write_bytes(bytes(100_000))
-    store = Store(small_disk / "s.db")
+    store = Store(disk / "s.db")
     committed = 0
     with pytest.raises(StoreError) as error:
         for height in range(1, 100):
@@ -208,14 +201,14 @@ def test_a_full_disk_refuses_the_block_and_a_retry_succeeds(small_disk: Path) ->
     assert store.height() == committed + 1
     store.check()
     store.close()
-    again = Store(small_disk / "s.db")
+    again = Store(disk / "s.db")
     assert again.height() == committed + 1
     again.check()
     again.close()
 
 
-def test_a_disk_too_full_to_open_is_a_typed_error(small_disk: Path) -> None:
-    (small_disk / "ballast").write_bytes(bytes(716_800))
+def test_a_disk_too_full_to_open_is_a_typed_error(disk: Path) -> None:
+    (disk / "ballast").write_bytes(bytes(716_800))
     with pytest.raises(StoreError) as error:
-        Store(small_disk / "s.db")
+        Store(disk / "s.db")
     assert code(error) == "disk_full"

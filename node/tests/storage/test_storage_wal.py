@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from provnode.storage.errors import StoreError, WalCorruptError
 from provnode.storage.wal import ConsensusWal
+from smalldisk import small_disk
 
 HEAD = 20
 FRAME = 12
@@ -134,10 +133,7 @@ def test_a_cut_anywhere_leaves_a_prefix(tmp_path: Path, records: list[bytes], cu
 
 
 def test_a_full_disk_adds_nothing_and_a_retry_succeeds(tmp_path: Path) -> None:
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], check=True)
-    try:
+    with small_disk(tmp_path / "disk", 64) as place:
         ballast = place / "ballast"
         ballast.write_bytes(bytes(20_000))
         wal = ConsensusWal.open(place / "wal", 1)
@@ -151,5 +147,3 @@ def test_a_full_disk_adds_nothing_and_a_retry_succeeds(tmp_path: Path) -> None:
         again = ConsensusWal.open(place / "wal", 1)
         assert again.records == [b"kept", bytes(50_000)]
         again.close()
-    finally:
-        subprocess.run(["umount", place], check=True)
