@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from provnode.crypto.hashing import digest, pack
-from provnode.crypto.provider import KeyPair, Provider
+from provnode.crypto.provider import PrivateKey, Provider
 from provnode.ledger.canonical import CanonicalError, Json, JsonObject, decode_canonical, encode
 from provnode.ledger.errors import TxCode, TxError
 from provnode.ledger.genesis import SIGNER_ID
@@ -131,7 +131,7 @@ def decode_transaction(raw: bytes, genesis_hash: bytes, max_bytes: int) -> Trans
 
 
 def sign_transaction(
-    provider: Provider, key: KeyPair, signer_id: str, genesis_hash: bytes, kind: str, body: Json
+    provider: Provider, key: PrivateKey, signer_id: str, genesis_hash: bytes, kind: str, body: Json
 ) -> tuple[bytes, bytes]:
     """A signed transaction and its id. `key` is the provider's private key of the registered signer."""
     payload = pack([_FORMAT, genesis_hash, kind, encode(body)])
@@ -140,7 +140,7 @@ def sign_transaction(
     return pack([payload, signer_id, signature]), txid
 
 
-def registration_body(provider: Provider, key: KeyPair, user_id: str, genesis_hash: bytes) -> JsonObject:
+def registration_body(provider: Provider, key: PrivateKey, user_id: str, genesis_hash: bytes) -> JsonObject:
     """The body of a `register_user` transaction; `key` is the new user's own private key."""
     proof = provider.sign(key, registration_sign_bytes(genesis_hash, user_id))
     return {"id": user_id, "proof": proof.hex(), "public_key": provider.public_key(key).hex()}

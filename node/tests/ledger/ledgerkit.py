@@ -9,7 +9,7 @@ from typing import Any
 
 from provnode import wire
 from provnode.core.types import Certificate, CommitSig
-from provnode.crypto.provider import KeyPair, Provider, get_provider
+from provnode.crypto.provider import PrivateKey, Provider, get_provider
 from provnode.ledger.app import Committed, Ledger
 from provnode.ledger.canonical import Json, JsonObject
 from provnode.ledger.errors import TxError
@@ -78,9 +78,9 @@ class Chain:
 
     def __post_init__(self) -> None:
         organisations = ("zjex", "zjfin", "zjdata", "zjcsd")
-        self.keys: dict[str, KeyPair] = {f"v{n}": self.provider.generate() for n in range(1, 5)}
+        self.keys: dict[str, PrivateKey] = {f"v{n}": self.provider.generate() for n in range(1, 5)}
         signers = ("a1@zjex", "a2@zjex", "m1@zjfin")
-        self.signers: dict[str, KeyPair] = {name: self.provider.generate() for name in signers}
+        self.signers: dict[str, PrivateKey] = {name: self.provider.generate() for name in signers}
         self.document: dict[str, Any] = {
             "format": 1,
             "network": self.network,
@@ -110,7 +110,7 @@ class Chain:
         }
         self.genesis: Genesis = parse_genesis(self.document)
 
-    def _public(self, key: KeyPair) -> str:
+    def _public(self, key: PrivateKey) -> str:
         return self.provider.public_key(key).hex()
 
     def ledger(self, path: Path) -> Ledger:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledgerkit import Chain, item
 from provnode.crypto.hashing import digest, pack
-from provnode.crypto.provider import KeyPair
+from provnode.crypto.provider import PrivateKey
 from provnode.ledger.app import Ledger
 from provnode.ledger.canonical import encode
 from provnode.ledger.checks import Checker
@@ -159,7 +159,7 @@ def test_a_replay_within_a_block_is_left_out(ledger: Ledger) -> None:
 # --- users
 
 
-def register(user: str, signer: str = "a1@zjex", key: KeyPair | None = None) -> tuple[bytes, KeyPair]:
+def register(user: str, signer: str = "a1@zjex", key: PrivateKey | None = None) -> tuple[bytes, PrivateKey]:
     """A registration of `user` and the user's key."""
     key = CHAIN.provider.generate() if key is None else key
     body = registration_body(CHAIN.provider, key, user, HASH)
