@@ -21,6 +21,10 @@ class PrivateKey(Protocol):
         """Return the uncompressed point, 65 bytes."""
 
 
+KeyPair = PrivateKey
+"""A private key is never without its public point."""
+
+
 class Provider(Protocol):
     """SM2 with SM3 (GB/T 32918, GB/T 32905) under the identity 1234567812345678."""
 
