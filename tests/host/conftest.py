@@ -1,0 +1,120 @@
+"""The network that the proofs are about, and what was collected from its hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from provchain.paths import spec_file
+from provchain.spec import ChainSpec, SpecError, digest
+from provchain.spec import load as load_spec
+from tests.host import engine as engines
+from tests.host import network as networks
+
+_SPEC = pytest.StashKey[ChainSpec]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to run without a network: a proof that is skipped proves nothing."""
+    name = config.getoption("network")
+    if not name:
+        raise pytest.UsageError("tests/host proves a running network: --network NAME is required")
+    try:
+        spec = load_spec(spec_file(name))
+    except SpecError as error:
+        raise pytest.UsageError(str(error)) from error
+    inventory = spec_file(name).with_name("hosts.yml")
+    if not inventory.is_file():
+        raise pytest.UsageError(f"{inventory} is missing; provchain up --network {name} makes it")
+    described = YAML(typ="safe").load(inventory)["all"]["vars"]["provchain_digest"]
+    if described != digest(spec):
+        raise pytest.UsageError(
+            f"{inventory} is not that of chain.yml; provchain up --network {name} renews it"
+        )
+    if config.getoption("disruptive") and spec.environment != "lab":
+        raise pytest.UsageError(
+            f"--disruptive stops and kills hosts; network {name} is {spec.environment}, not lab"
+        )
+    config.addinivalue_line("markers", "lab: looks from where only a lab lets one look")
+    config.stash[_SPEC] = spec
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what would disturb unless it was asked for, and outside a lab what only a lab allows."""
+    unwanted = set() if config.getoption("disruptive") else {"disruptive"}
+    if config.stash[_SPEC].backend != "lab":
+        unwanted.add("lab")
+    left = [item for item in items if any(item.get_closest_marker(marker) for marker in unwanted)]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a proof once for each host, node or zone that it names as an argument."""
+    spec = metafunc.config.stash[_SPEC]
+    zones = [zone.name for zone in spec.zones]
+    if spec.backend != "lab":  # elsewhere a zone is seen from its hosts only
+        zones = [name for name in zones if any(host.zone == name for host in spec.hosts)]
+    values = {
+        "name": [host.name for host in spec.hosts],
+        "follower": [host.name for host in spec.hosts if "time" not in host.roles],
+        "node": [host.name for host in spec.nodes],
+        "service": engines.load(spec.engine.name).services,
+        "zone": zones,
+    }
+    for argument, names in values.items():
+        if argument in metafunc.fixturenames:
+            metafunc.parametrize(argument, names)
+
+
+@pytest.fixture(scope="session")
+def network(pytestconfig: pytest.Config) -> networks.Network:
+    """Return the network under test."""
+    return networks.load(pytestconfig.stash[_SPEC])
+
+
+@pytest.fixture(scope="session")
+def spec(network: networks.Network) -> ChainSpec:
+    """Return the description of the network under test."""
+    return network.spec
+
+
+@pytest.fixture(scope="session")
+def engine(spec: ChainSpec) -> engines.Engine:
+    """Return the adapter of the network's engine."""
+    return engines.load(spec.engine.name)
+
+
+@pytest.fixture(scope="session")
+def all_facts(network: networks.Network, engine: engines.Engine) -> dict[str, dict[str, Any]]:
+    """Return what each host tells of itself: one round trip a host, all side by side."""
+
+    def collect(name: str) -> dict[str, Any]:
+        host = network.described(name)
+        paths = [kept.path for kept in engine.kept(host)]
+        asked = {"unit": engine.unit if host.is_node else None, "paths": paths}
+        return network.python(name, "facts.py", asked, sudo=True)
+
+    return network.each(network.names, collect)
+
+
+@pytest.fixture
+def facts(all_facts: dict[str, dict[str, Any]], request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return what the host or node that the proof is about tells of itself."""
+    of = "node" if "node" in request.fixturenames else "name"
+    return all_facts[request.getfixturevalue(of)]
+
+
+@pytest.fixture(scope="session")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a private folder for throwaway keys."""
+    folder = tmp_path_factory.mktemp("keys")
+    folder.chmod(0o700)
+    yield folder
+    for path in folder.iterdir():
+        path.unlink()

@@ -1,0 +1,88 @@
+"""The shape of provnode's installation; the only file of the suite that knows it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from provchain.spec import Host
+from tests.host.engine import Kept
+from tests.host.tls import RefusedError, Session
+
+_EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "objects.ndjson"
+
+
+class Provnode:
+    """provnode: one Python service, SM2 keys in files, data in SQLite."""
+
+    unit = "provnode.service"
+    user = "provnode"
+    services = ("p2p", "rpc")
+    families = frozenset({"AF_INET", "AF_INET6", "AF_UNIX"})
+    sandbox: Mapping[str, str] = {
+        "AmbientCapabilities": "",
+        "CapabilityBoundingSet": "",
+        "LimitCORE": "0",
+        "LockPersonality": "yes",
+        "MemoryDenyWriteExecute": "yes",
+        "NoNewPrivileges": "yes",
+        "PrivateDevices": "yes",
+        "PrivateTmp": "yes",
+        "ProtectClock": "yes",
+        "ProtectControlGroups": "yes",
+        "ProtectHome": "yes",
+        "ProtectHostname": "yes",
+        "ProtectKernelLogs": "yes",
+        "ProtectKernelModules": "yes",
+        "ProtectKernelTunables": "yes",
+        "ProtectProc": "invisible",
+        "ProtectSystem": "strict",
+        "RestrictRealtime": "yes",
+        "RestrictSUIDSGID": "yes",
+        "UMask": "0077",
+    }
+
+    def kept(self, host: Host) -> Sequence[Kept]:
+        """Return its files on a host: keys, configuration, data."""
+        own = "provnode" if host.is_node else "root"
+        files = [
+            Kept("/etc/provchain/identity/key.pem", own, own, "0600"),
+            Kept("/etc/provchain/identity/cert.pem", "root", "root", "0644"),
+            Kept("/etc/provchain/engine.json", "root", "root", "0644"),
+            Kept("/etc/provchain/digest", "root", "root", "0644"),
+            Kept("/etc/provnode/genesis.json", "root", "root", "0644"),
+        ]
+        if host.is_node:
+            files.append(Kept("/etc/provnode/config.toml", "root", own, "0640"))
+            files.append(Kept("/var/lib/provnode", own, own, "0700", "directory"))
+        if "validator" in host.roles:
+            files.append(Kept("/etc/provnode/consensus_key.pem", own, own, "0600"))
+        else:
+            files.append(Kept("/etc/provchain/client/key.pem", "root", "root", "0600"))
+        return files
+
+    def serves(self, session: Session) -> bool:
+        """Say whether the service rpc answers a request in a session that was negotiated."""
+        try:
+            return session.exchange(b"GET /health HTTP/1.1\r\nHost: any\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        except RefusedError:
+            return False
+
+    def samples(self, count: int, label: str) -> list[dict[str, Any]]:
+        """Return that many new objects to submit, unlike those of any other label."""
+        first = json.loads(_EXAMPLES.read_text(encoding="utf-8").splitlines()[0])
+        made = []
+        for number in range(count):
+            content = {
+                **first["header"]["content"],
+                "object_id": f"{label}-{number}",
+                "timestamp": int(time.time()),
+            }
+            made.append({**first, "header": {**first["header"], "content": content}})
+        return made
+
+
+ENGINE = Provnode()

@@ -1,0 +1,68 @@
+"""Accounts, sudo and time on each host."""
+
+from __future__ import annotations
+
+import json
+from time import time
+from typing import Any
+
+from provchain.spec import ChainSpec
+from tests.host.network import Network
+from tests.host.waiting import until
+
+SHELLS_THAT_REFUSE = {"/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/bin/sync"}
+
+
+def test_no_account_has_a_password_or_lacks_one(name: str, facts: dict[str, Any]) -> None:
+    """Locked (! or *) for all: people come with keys. An empty field would let anybody in."""
+    assert facts["shadow"]
+    assert [user for user, hashed in facts["shadow"] if not hashed.startswith(("!", "*"))] == [], name
+
+
+def test_only_root_has_the_id_of_root(name: str, facts: dict[str, Any]) -> None:
+    assert [row[0] for row in facts["passwd"] if row[2] == "0"] == ["root"], name
+
+
+def test_only_people_have_a_shell(name: str, facts: dict[str, Any], spec: ChainSpec) -> None:
+    shells = {row[0] for row in facts["passwd"] if row[6] not in SHELLS_THAT_REFUSE}
+    assert shells <= {"root", spec.ssh.user}, name
+
+
+def test_sudo_is_configured_soundly(name: str, facts: dict[str, Any], spec: ChainSpec) -> None:
+    assert "parsed OK" in facts["visudo"], facts["visudo"]
+    described = json.loads(facts["sudoers"])
+    without_password = {
+        user["username"]
+        for entry in described.get("User_Specs", [])
+        for command in entry["Cmnd_Specs"]
+        if any(option.get("authenticate") is False for option in command.get("Options", []))
+        for user in entry["User_List"]
+        if "username" in user
+    }
+    assert without_password <= {spec.ssh.user}, name
+    defaults = [option for entry in described.get("Defaults", []) for option in entry.get("Options", [])]
+    assert {"use_pty": True} in defaults, f"{name}: commands run on the caller's own terminal"
+
+
+def test_the_time_comes_from_the_networks_own_sources(follower: str, network: Network) -> None:
+    """All but the sources themselves ask exactly the hosts with the role time, and get answers."""
+    sources = {str(host.address) for host in network.spec.hosts if "time" in host.roles}
+
+    def asked() -> dict[str, int]:
+        rows = network.run(follower, "chronyc", "-c", "-n", "sources").split()
+        return {row.split(",")[2]: int(row.split(",")[5], 8) for row in rows}
+
+    seen = until(asked, lambda found: any(found.values()), f"{follower}: an answer from a time source", 20)
+    assert set(seen) == sources
+
+
+def test_the_clocks_agree(network: Network) -> None:
+    """Within two seconds of one another, however long the question took."""
+
+    def clock(name: str) -> tuple[float, float, float]:
+        before = time()
+        told = float(network.run(name, "date", "+%s.%N"))
+        return before, told, time()
+
+    for name, (before, told, after) in network.each(network.names, clock).items():
+        assert before - 2 <= told <= after + 2, name

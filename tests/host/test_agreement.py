@@ -1,0 +1,88 @@
+"""All nodes have one chain: the same genesis, the same block at each height, the same state (A7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.host.network import Network
+from tests.host.waiting import until
+
+
+@pytest.fixture(scope="module")
+def together(network: Network) -> dict[str, dict[str, Any]]:
+    """Return a status of every node, all taken at one height."""
+    return until(
+        network.statuses,
+        lambda seen: len({status["height"] for status in seen.values()}) == 1,
+        "all nodes at one height",
+        30,
+    )
+
+
+def _agreed(together: dict[str, dict[str, Any]], key: str) -> None:
+    found = {name: status[key] for name, status in together.items()}
+    assert len(set(found.values())) == 1, found
+    assert all(found.values()), found
+
+
+@pytest.mark.parametrize(
+    "key", ["genesis_hash", "network", "chain_id", "block_hash", "state_root", "version"]
+)
+def test_all_nodes_say_the_same_at_one_height(together: dict[str, dict[str, Any]], key: str) -> None:
+    _agreed(together, key)
+
+
+def test_the_chain_is_that_of_the_description(together: dict[str, dict[str, Any]], network: Network) -> None:
+    spec = network.spec
+    for name, status in together.items():
+        assert (status["network"], status["chain_id"]) == (spec.network, spec.chain_id), name
+        assert status["version"] == spec.engine.version, name
+        assert status["name"] == name
+        assert status["organisation"] == spec.host(name).organisation, name
+        assert status["validator"] == ("validator" in spec.host(name).roles), name
+        assert status["syncing"] is False, name
+
+
+def test_the_same_block_at_the_same_height_everywhere(network: Network) -> None:
+    last = min(network.heights().values())
+    assert last >= 1, "no block yet"
+    for height in sorted({1, (1 + last) // 2, last}):
+        hashes = network.hashes(height)
+        assert len(set(hashes.values())) == 1, f"height {height}: {hashes}"
+
+
+def test_each_block_names_its_parent(network: Network) -> None:
+    last = min(network.heights().values())
+    assert last >= 2, "fewer than two blocks"
+    child, parent = (network.ask(network.nodes[0], "block", height=str(h)) for h in (last, last - 1))
+    assert child["parent"] == parent["hash"]
+
+
+def test_a_quorum_signed_each_block(network: Network) -> None:
+    validators = {host.name: host.organisation for host in network.spec.validators}
+    last = min(network.heights().values())
+    for name in network.nodes:
+        signers = network.ask(name, "block", height=str(last))["certificate"]["validators"]
+        assert len(set(signers)) == len(signers) and set(signers) <= set(validators), (name, signers)
+        assert 3 * len(signers) > 2 * len(validators), (name, signers)
+        # no single organisation finalises alone (A16)
+        assert len({validators[signer] for signer in signers}) > 1, (name, signers)
+
+
+def test_the_chain_grows(network: Network) -> None:
+    before = min(network.heights().values())
+    interval = network.spec.consensus.block_interval_ms / 1000
+    until(
+        network.heights, lambda now: min(now.values()) > before, f"a block after {before}", 10 + 10 * interval
+    )
+
+
+def test_every_validator_is_connected_to_a_quorum(network: Network) -> None:
+    validators = {host.name for host in network.spec.validators}
+    for name, status in network.statuses().items():
+        peers = {peer["name"] for peer in status["peers"]}
+        assert 3 * len((peers | {name}) & validators) > 2 * len(validators), f"{name}: {peers}"
+        for peer in status["peers"]:
+            assert peer["organisation"] == network.spec.host(peer["name"]).organisation, name

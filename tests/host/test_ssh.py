@@ -1,0 +1,187 @@
+"""The way in for operators: keys only, no root, modern algorithms only; as the server itself offers them."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paramiko  # type: ignore[import-untyped] # the library ships no types
+import pytest
+from paramiko.message import Message  # type: ignore[import-untyped] # likewise
+
+from tests.host.network import Network
+
+KEX = {
+    "sntrup761x25519-sha512@openssh.com", "sntrup761x25519-sha512", "curve25519-sha256",
+    "curve25519-sha256@libssh.org", "mlkem768x25519-sha256", "diffie-hellman-group16-sha512",
+    "diffie-hellman-group18-sha512",
+}  # fmt: skip
+CIPHERS = {
+    "chacha20-poly1305@openssh.com", "aes256-gcm@openssh.com", "aes128-gcm@openssh.com",
+    "aes256-ctr", "aes192-ctr", "aes128-ctr",
+}  # fmt: skip
+MACS = {"hmac-sha2-512-etm@openssh.com", "hmac-sha2-256-etm@openssh.com", "umac-128-etm@openssh.com"}
+HOST_KEYS = {"ssh-ed25519", "rsa-sha2-512", "rsa-sha2-256"}
+MARKERS = {"kex-strict-s-v00@openssh.com", "ext-info-s"}  # capabilities, not methods
+_KEXINIT = 20  # RFC 4253, section 12
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What a server says in its first packet (RFC 4253, section 7.1)."""
+
+    kex: set[str]
+    host_keys: set[str]
+    ciphers: set[str]
+    macs: set[str]
+
+
+@contextmanager
+def _connection(network: Network, name: str) -> Iterator[paramiko.ProxyCommand]:
+    """Connect to a host's SSH server from where the matrix allows it."""
+    port = network.spec.services.endpoint("ssh").port
+    vantage = network.vantage(name, "ssh")
+    argv = network.relay_argv(vantage, str(network.described(name).address), port)
+    proxy = paramiko.ProxyCommand(shlex.join(argv))
+    proxy.settimeout(15)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+        proxy.process.wait(timeout=10)
+
+
+def _exactly(connection: paramiko.ProxyCommand, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        more = connection.recv(count - len(data))
+        if not more:
+            raise EOFError(f"the server closed after {data!r}")
+        data += more
+    return data
+
+
+def _read_offers(network: Network, name: str) -> Offers:
+    with _connection(network, name) as connection:
+        connection.send(b"SSH-2.0-proof\r\n")
+        line = b""
+        while not line.endswith(b"\n"):
+            line += _exactly(connection, 1)
+        assert line.startswith(b"SSH-2.0-"), line
+        length = int.from_bytes(_exactly(connection, 4), "big")
+        packet = Message(_exactly(connection, length)[1:])
+    assert packet.get_byte() == bytes([_KEXINIT])
+    packet.get_bytes(16)  # a random cookie
+    kex, host_keys, ciphers, back, macs, macs_back, compression, _ = (
+        set(packet.get_list()) for _ in range(8)
+    )
+    return Offers(kex - MARKERS, host_keys, ciphers | back, macs | macs_back, compression)
+
+
+def _read_methods(network: Network, name: str, user: str) -> list[str]:
+    """Return the ways to log in that a server offers to a user, by asking for none (RFC 4252, 5.2)."""
+    with _connection(network, name) as connection:
+        transport = paramiko.Transport(connection)
+        try:
+            transport.start_client(timeout=15)
+            transport.auth_none(user)
+        except paramiko.BadAuthenticationType as refusal:
+            return list(refusal.allowed_types)
+        finally:
+            transport.close()
+    pytest.fail(f"{name}: {user} got in without any proof")
+
+
+@pytest.fixture(scope="module")
+def offers(network: Network) -> dict[str, Offers]:
+    """Return the algorithms of every host."""
+    return network.each(network.names, lambda name: _read_offers(network, name))
+
+
+@pytest.mark.parametrize(
+    ("of", "allowed"),
+    [
+        (lambda o: o.kex, KEX),
+        (lambda o: o.host_keys, HOST_KEYS),
+        (lambda o: o.ciphers, CIPHERS),
+        (lambda o: o.macs, MACS),
+    ],
+    ids=["key exchange", "host keys", "ciphers", "MACs"],
+)
+def test_only_modern_algorithms_are_offered(
+    name: str, of: Callable[[Offers], set[str]], allowed: set[str], offers: dict[str, Offers]
+) -> None:
+    assert of(offers[name]), "the server offers nothing"
+    assert of(offers[name]) - allowed == set()
+
+
+@pytest.mark.parametrize("user", ["root", "operator", "nobody"])
+def test_a_password_is_never_asked_for(name: str, user: str, network: Network) -> None:
+    """``operator`` is the account that the description names for logging in."""
+    who = network.spec.ssh.user if user == "operator" else user
+    assert _read_methods(network, name, who) == ["publickey"]
+
+
+def test_root_does_not_get_in_with_the_operators_key(name: str, network: Network) -> None:
+    remote = ["ssh", "-F", str(network.ssh_config), "-o", "BatchMode=yes", "-o", "ControlPath=none"]
+    done = subprocess.run([*remote, "-l", "root", name, "true"], capture_output=True, text=True, check=False)
+    assert done.returncode == 255, f"root ran a command on {name}"
+    assert "Permission denied" in done.stderr, done.stderr
+
+
+def test_what_is_in_force_says_the_same(name: str, facts: dict[str, Any], network: Network) -> None:
+    """``sshd -T`` prints what the server really works by, after all its includes."""
+    wanted = {
+        "permitrootlogin": "no",
+        "passwordauthentication": "no",
+        "kbdinteractiveauthentication": "no",
+        "permitemptypasswords": "no",
+        "hostbasedauthentication": "no",
+        "x11forwarding": "no",
+        "allowagentforwarding": "no",
+        "permituserenvironment": "no",
+        "gatewayports": "no",
+        "strictmodes": "yes",
+    }
+    sshd = facts["sshd"]
+    assert {key: sshd.get(key) for key in wanted} == wanted, name
+    assert 1 <= int(sshd["maxauthtries"]) <= 4, name
+    assert 1 <= int(sshd["logingracetime"]) <= 60, name
+    bastion = "bastion" in network.described(name).roles
+    assert (sshd["allowtcpforwarding"] == "no") == (not bastion), f"{name}: only the bastion passes others on"
+
+
+def test_the_controller_accepts_known_servers_only(network: Network) -> None:
+    text = network.ssh_config.read_text(encoding="utf-8").lower()
+    assert "stricthostkeychecking yes" in text
+    known = (network.state / "ssh" / "known_hosts").read_text(encoding="utf-8").split("\n")
+    assert sorted(line.split()[0] for line in known if line) == sorted(network.names)
+    keys = [line.split(maxsplit=1)[1] for line in known if line]
+    assert len(set(keys)) == len(keys), "two hosts have one host key"
+
+
+def test_an_unknown_server_is_refused(network: Network, tmp_path: Path) -> None:
+    """With another host's key under its name, the first host isn't talked to."""
+    first, second = network.names[:2]
+    lines = (network.state / "ssh" / "known_hosts").read_text(encoding="utf-8").splitlines()
+    keys = dict(line.split(maxsplit=1) for line in lines)
+    wrong = tmp_path / "known_hosts"
+    entries = {**keys, first: keys[second]}
+    wrong.write_text("".join(f"{name} {key}\n" for name, key in entries.items()), encoding="utf-8")
+    argv = [
+        "ssh",
+        "-F",
+        str(network.ssh_config),
+        "-o",
+        "ControlPath=none",
+        "-o",
+        f"UserKnownHostsFile={wrong}",
+    ]
+    done = subprocess.run([*argv, first, "true"], capture_output=True, text=True, check=False)
+    assert done.returncode == 255
+    assert "Host key verification failed" in done.stderr, done.stderr
