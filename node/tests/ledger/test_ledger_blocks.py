@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ledgerkit import TIME_MS, Chain, item
 from provnode import wire
 from provnode.core.types import Certificate, CommitSig
 from provnode.ledger import merkle, tree
@@ -17,6 +15,8 @@ from provnode.ledger.app import MAX_AHEAD_MS, Ledger
 from provnode.ledger.errors import BlockError, GenesisError, NotFoundError
 from provnode.storage.errors import StoreError
 from provnode.storage.store import Store
+from tests.ledger.ledgerkit import TIME_MS, Chain, item
+from tests.storage.smalldisk import small_disk
 
 CHAIN = Chain()
 
@@ -259,10 +259,7 @@ def test_committing_twice_is_one_commit(ledger: Ledger) -> None:
 
 
 def test_a_disk_that_runs_full_changes_nothing_and_a_retry_succeeds(tmp_path: Path) -> None:
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=900k", "tmpfs", place], check=True)
-    try:
+    with small_disk(tmp_path / "disk", 900) as place:
         ballast = place / "ballast"
         ballast.write_bytes(bytes(200_000))
         ledger = Ledger(Store(place / "s.db"), CHAIN.genesis, CHAIN.provider)
@@ -284,5 +281,3 @@ def test_a_disk_that_runs_full_changes_nothing_and_a_retry_succeeds(tmp_path: Pa
         assert ledger.object("after")["height"] == height + 1
         ledger.store.check()
         ledger.store.close()
-    finally:
-        subprocess.run(["umount", "--lazy", place], check=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledgerkit import Chain
 from provnode.ledger.app import Ledger
 from provnode.ledger.mempool import Mempool
 from provnode.light import verify_proof
+from tests.ledger.ledgerkit import Chain
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 OBJECTS: list[dict[str, Any]] = [

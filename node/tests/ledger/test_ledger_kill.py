@@ -16,12 +16,12 @@ import time
 from pathlib import Path
 
 import pytest
-from ledgerkit import Chain, item
 from provnode import wire
 from provnode.crypto.hashing import pack
 from provnode.ledger.app import Ledger
 from provnode.ledger.canonical import encode
 from provnode.light import verify_proof
+from tests.ledger.ledgerkit import Chain, item
 
 KILLS = 64
 PER_BLOCK = 12

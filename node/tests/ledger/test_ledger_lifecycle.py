@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledgerkit import TIME_MS, Chain, item, refused
 from provnode.ledger.app import Ledger
 from provnode.ledger.canonical import JsonObject
 from provnode.ledger.errors import TxCode
 from provnode.ledger.lifecycle import MAX_REWRITTEN, merge
+from tests.ledger.ledgerkit import TIME_MS, Chain, item, refused
 
 CHAIN = Chain()
 NOW = TIME_MS // 1000

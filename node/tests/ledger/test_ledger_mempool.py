@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ledgerkit import TIME_MS, Chain, item
 from provnode.ledger.app import Ledger
 from provnode.ledger.errors import TxCode, TxError
 from provnode.ledger.mempool import Mempool
+from tests.ledger.ledgerkit import TIME_MS, Chain, item
 
 CHAIN = Chain()
 

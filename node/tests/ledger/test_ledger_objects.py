@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ledgerkit import TIME_MS, Chain, item, refused
 from provnode.crypto.provider import get_provider
 from provnode.ledger.app import Ledger
 from provnode.ledger.canonical import CanonicalError, Json, decode, decode_canonical, encode
 from provnode.ledger.errors import TxCode
 from provnode.ledger.objects import parse_object, seal_bytes
+from tests.ledger.ledgerkit import TIME_MS, Chain, item, refused
 
 CHAIN = Chain()
 NOW = TIME_MS // 1000

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledgerkit import Chain, item
 from provnode.crypto.hashing import digest, pack
 from provnode.crypto.provider import PrivateKey
 from provnode.ledger.app import Ledger
@@ -22,6 +21,7 @@ from provnode.ledger.transactions import (
     sign_transaction,
     transaction_sign_bytes,
 )
+from tests.ledger.ledgerkit import Chain, item
 
 CHAIN = Chain(max_tx_bytes=4096)
 HASH = CHAIN.genesis.hash

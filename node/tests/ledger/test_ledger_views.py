@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledgerkit import TIME_MS, Chain, item
 from provnode.crypto.hashing import pack
 from provnode.ledger.app import Ledger
 from provnode.ledger.errors import GenesisError, NotFoundError
 from provnode.ledger.genesis import load_genesis, parse_genesis
 from provnode.ledger.transactions import registration_body
+from tests.ledger.ledgerkit import TIME_MS, Chain, item
 
 CHAIN = Chain()
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import provnode.light
 import pytest
-from ledgerkit import Chain, item
 from provnode.crypto.hashing import pack
 from provnode.ledger.app import Ledger
 from provnode.light import ProofError, verify_absence, verify_proof
+from tests.ledger.ledgerkit import Chain, item
 
 CHAIN = Chain()
 Bundle = dict[str, Any]

@@ -8,7 +8,7 @@ import pytest
 from provnode.core.guard import Signed
 from provnode.storage.errors import StoreError
 from provnode.storage.signed import SignedStore
-from smalldisk import small_disk
+from tests.storage.smalldisk import small_disk
 
 FIRST = Signed(5, 0, 1, b"\x00what was signed\xff", b"signature")
 

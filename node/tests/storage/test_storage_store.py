@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from provnode.storage.errors import StoreError
 from provnode.storage.store import BlockRow, BlockWrite, HeadRow, Store, UserRow, VersionRow
-from smalldisk import small_disk
+from tests.storage.smalldisk import small_disk
 
 
 def write(height: int, size: int = 100, stale: set[bytes] | None = None) -> BlockWrite:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from provnode.storage.errors import StoreError, WalCorruptError
 from provnode.storage.wal import ConsensusWal
-from smalldisk import small_disk
+from tests.storage.smalldisk import small_disk
 
 HEAD = 20
 FRAME = 12
