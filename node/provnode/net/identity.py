@@ -20,6 +20,7 @@ from OpenSSL import SSL, crypto
 
 # for what pyOpenSSL has no method: signature algorithms and groups (RFC 8446 sections 4.2.3 and 4.2.7)
 from OpenSSL._util import lib
+
 from provnode.net.errors import IdentityError, TlsError
 from provnode.net.events import log_event
 

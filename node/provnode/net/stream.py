@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import dataclass
 
 from OpenSSL import SSL
+
 from provnode.net.errors import StreamError, TlsError
 from provnode.net.identity import Identity, PeerIdentity, describe
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from OpenSSL import SSL
+
 from provnode.net.errors import NetError, StreamError, TlsError
 from provnode.net.events import log_event
 from provnode.net.identity import Identity, PeerIdentity

@@ -1,0 +1,237 @@
+"""What nodes tell each other: the chain they follow, votes and proposals, transactions, blocks.
+
+Votes and proposals go straight to every peer. Whatever gets lost comes again: in a height that takes longer
+than usual, each node tells its round's state a few times a second, and peers send what it lacks. A
+transaction goes from the node that took it in to all its peers; one that a validator sent is passed on only
+if it still waits after a while, because validators are connected to one another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from provnode import wire
+from provnode.core.machine import Machine
+from provnode.core.types import Certificate, Proposal, ValidatorSet, Vote
+from provnode.net.connection import Connection
+from provnode.net.errors import NetError
+from provnode.net.peers import PeerSet, ProtocolError
+from provnode.net.resend import missing, round_state
+from provnode.net.sync import BATCH_BLOCKS, BATCH_BYTES, BlockSync
+
+_TICK = 0.02
+_STATUS_SECONDS = 1.0
+_RESEND_SECONDS = 0.25
+_STALE_SECONDS = 2.0
+_TX_BATCH_BYTES = 512 * 1024
+_TX_BATCH = 1024
+
+
+class Host(Protocol):
+    """The node behind the gossip."""
+
+    @property
+    def height(self) -> int:
+        """The newest committed height."""
+
+    def voting(self) -> tuple[Machine, Mapping[bytes, bytes]] | None:
+        """The machine and its blocks while a height is being decided."""
+
+    def offer_vote(self, peer: str, vote: Vote) -> None:
+        """A vote came; nothing about it is checked."""
+
+    def offer_proposal(self, peer: str, proposal: Proposal, block: bytes) -> None:
+        """A proposal came; nothing about it is checked."""
+
+    def offer_blocks(self, peer: str, blocks: tuple[tuple[bytes, Certificate], ...]) -> bool:
+        """Blocks came that were asked for; False when they can't be taken now."""
+
+    async def offer_txs(self, peer: str, txs: Sequence[bytes]) -> None:
+        """Transactions came. Raises ProtocolError for one that no correct node passes on."""
+
+    async def stored_blocks(self, height: int, count: int, size: int) -> list[tuple[bytes, Certificate]]:
+        """Committed blocks from `height` on: at most `count`, and about `size` bytes."""
+
+    async def waiting_txs(self, size: int) -> list[bytes]:
+        """The transactions that have waited longest, of about `size` bytes together."""
+
+
+class Gossip:
+    """Speaks for one node; `attach` gives it the peers."""
+
+    def __init__(
+        self, host: Host, network: str, genesis_hash: bytes, version: str, validators: ValidatorSet
+    ) -> None:
+        self.sync = BlockSync(validators)
+        self._host = host
+        self._network = network
+        self._genesis_hash = genesis_hash
+        self._version = version
+        self._validators = validators
+        self._peers: PeerSet | None = None
+        self._answered: dict[str, float] = {}
+        self._outbox: dict[str | None, list[bytes]] = {}
+        self._stale: set[bytes] = set()
+
+    def attach(self, peers: PeerSet) -> None:
+        """Speak to these peers from now on."""
+        self._peers = peers
+
+    # --- first words
+
+    def hello(self) -> bytes:
+        """Which chain this node follows, and how far."""
+        return wire.encode_message(
+            wire.Hello(self._genesis_hash, self._network, self._host.height, self._version)
+        )
+
+    def check_hello(self, peer: str, body: bytes) -> None:
+        """Refuse a peer of another chain or of an incompatible version (another major number)."""
+        hello = _decode(body)
+        if not isinstance(hello, wire.Hello):
+            raise ProtocolError("hello", "the first message is no hello")
+        if (hello.genesis_hash, hello.network) != (self._genesis_hash, self._network):
+            raise NetError(
+                "genesis",
+                f"{peer!r} follows {hello.network!r} {hello.genesis_hash.hex()}, "
+                f"allowed: {self._network!r} {self._genesis_hash.hex()}",
+            )
+        if hello.version.split(".")[0] != self._version.split(".")[0]:
+            raise NetError("version", f"{peer!r} has version {hello.version!r}, this is {self._version!r}")
+        self.sync.note(peer, hello.height)
+
+    def on_connected(self, peer: Connection) -> None:
+        """Tell the newcomer where this node is."""
+        peer.send(wire.encode_message(wire.StatusMsg(self._host.height)), urgent=True)
+
+    def on_lost(self, peer: Connection) -> None:
+        """Nothing can be asked of this peer any more."""
+        self.sync.forget(peer.name)
+        self._answered.pop(peer.name, None)
+
+    # --- what comes in
+
+    async def on_message(self, peer: Connection, body: bytes) -> None:
+        """Take one message. Raises ProtocolError."""
+        host = self._host
+        match _decode(body):
+            case wire.StatusMsg(height=height):
+                self.sync.note(peer.name, height)
+            case wire.VoteMsg(vote):
+                host.offer_vote(peer.name, vote)
+            case wire.ProposalMsg(proposal, block):
+                host.offer_proposal(peer.name, proposal, block)
+            case wire.TxMsg(txs=txs):
+                await host.offer_txs(peer.name, txs)
+            case wire.RoundState() as state:
+                self._send_missing(peer, state)
+            case wire.BlockRequest(height=height, count=count):
+                blocks = await host.stored_blocks(height, min(count, BATCH_BLOCKS), BATCH_BYTES)
+                peer.send(wire.encode_message(wire.BlockResponse(tuple(blocks))), urgent=False)
+            case wire.BlockResponse(blocks):
+                self._take_blocks(peer, blocks)
+            case wire.Hello():
+                raise ProtocolError("hello", "a second hello")
+
+    def _send_missing(self, peer: Connection, state: wire.RoundState) -> None:
+        now = time.monotonic()
+        voting = self._host.voting()
+        if voting is None or now < self._answered.get(peer.name, 0.0) + _RESEND_SECONDS / 2:
+            return
+        self._answered[peer.name] = now
+        for message in missing(*voting, state):
+            peer.send(wire.encode_message(message), urgent=True)
+
+    def _take_blocks(self, peer: Connection, blocks: tuple[tuple[bytes, Certificate], ...]) -> None:
+        now = time.monotonic()
+        first = blocks[0][1].height if blocks else 0
+        asked = self.sync.answered(peer.name, first, len(blocks), now)
+        if asked and blocks and not self._host.offer_blocks(peer.name, blocks):
+            self.sync.failed(peer.name, now)
+
+    # --- what goes out
+
+    def send_vote(self, vote: Vote) -> None:
+        """Send this node's vote to every peer."""
+        self._broadcast(wire.VoteMsg(vote))
+
+    def send_proposal(self, proposal: Proposal, block: bytes) -> None:
+        """Send this node's proposal to every peer."""
+        self._broadcast(wire.ProposalMsg(proposal, block))
+
+    def send_status(self) -> None:
+        """Tell every peer this node's height."""
+        self._broadcast(wire.StatusMsg(self._host.height))
+
+    def spread(self, txs: Sequence[bytes], source: str | None) -> None:
+        """Pass on transactions that were taken in, from a peer or (None) from this node's own clients."""
+        if source is None or self._validators.get(source) is None:
+            self._outbox.setdefault(source, []).extend(txs)
+
+    async def run(self) -> None:
+        """Send what is due, until cancelled."""
+        status_at = resend_at = stale_at = 0.0
+        while True:
+            await asyncio.sleep(_TICK)
+            now = time.monotonic()
+            self._flush()
+            self._request_blocks(now)
+            if now >= status_at:
+                status_at = now + _STATUS_SECONDS
+                self.send_status()
+            if now >= resend_at:
+                resend_at = now + _RESEND_SECONDS
+                voting = self._host.voting()
+                if voting is not None:
+                    self._broadcast(round_state(voting[0]))
+            if now >= stale_at:
+                stale_at = now + _STALE_SECONDS
+                await self._spread_stale()
+
+    def _request_blocks(self, now: float) -> None:
+        request = self.sync.next(self._host.height, now)
+        peer = self._peers and request and self._peers.connected.get(request.peer)
+        if peer and request:
+            peer.send(wire.encode_message(wire.BlockRequest(request.height, request.count)), urgent=True)
+
+    async def _spread_stale(self) -> None:
+        """Whoever passed this on to us may have passed it on to nobody else."""
+        waiting = set(await self._host.waiting_txs(_TX_BATCH_BYTES))
+        again = [tx for tx in waiting if tx in self._stale]
+        self._stale = waiting
+        if again:
+            self._outbox.setdefault(None, []).extend(again)
+
+    def _flush(self) -> None:
+        outbox, self._outbox = self._outbox, {}
+        for source, txs in outbox.items():
+            for batch in _batches(txs):
+                body = wire.encode_message(wire.TxMsg(tuple(batch)))
+                if self._peers is not None:
+                    self._peers.broadcast(body, urgent=False, but=source)
+
+    def _broadcast(self, message: wire.Message) -> None:
+        if self._peers is not None:
+            self._peers.broadcast(wire.encode_message(message), urgent=True)
+
+
+def _batches(txs: Sequence[bytes]) -> list[list[bytes]]:
+    batches: list[list[bytes]] = []
+    size = _TX_BATCH_BYTES
+    for tx in txs:
+        size += len(tx)
+        if size > _TX_BATCH_BYTES or len(batches[-1]) >= _TX_BATCH:
+            batches.append([])
+            size = len(tx)
+        batches[-1].append(tx)
+    return batches
+
+
+def _decode(body: bytes) -> wire.Message:
+    try:
+        return wire.decode_message(body)
+    except wire.WireError as error:
+        raise ProtocolError("malformed", str(error)) from error

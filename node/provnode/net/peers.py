@@ -1,0 +1,230 @@
+"""The connections to the configured peers: dialled again when lost, at most one each, bans kept.
+
+Both sides dial. When two connections meet, both ends keep the same one: of two that were made at the same
+time, the one that the node of the lesser name dialled; otherwise the newer, since nobody dials a peer that it
+is connected to, so the older one is dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from provnode.net.connection import Connection, PeerLimits, frame, read_frame
+from provnode.net.errors import NetError, StreamError, TlsError
+from provnode.net.events import log_event
+from provnode.net.identity import Identity
+from provnode.net.tls import Limits, Peer, Server, Stream, open_tls, serve_tls
+
+log = logging.getLogger(__name__)
+_FIRST_DELAY = 0.2
+_LONGEST_DELAY = 5.0
+# connections made so close together were made without knowledge of each other, in seconds
+_TOGETHER = 3.0
+_HELLO_BYTES = 4096
+
+
+class ProtocolError(NetError):
+    """A peer sent what no correct node sends; it is shut out for a while."""
+
+
+class Handshake(Protocol):
+    """What the two sides tell each other first."""
+
+    def hello(self) -> bytes:
+        """This node's first message."""
+
+    def check_hello(self, peer: str, body: bytes) -> None:
+        """Accept the peer's first message, or raise NetError saying why it is of another chain."""
+
+    async def on_message(self, peer: Connection, body: bytes) -> None:
+        """A message arrived. Raises ProtocolError for what no correct node sends."""
+
+    def on_connected(self, peer: Connection) -> None:
+        """The peer is there; now is the time to tell it what it should know."""
+
+    def on_lost(self, peer: Connection) -> None:
+        """The peer is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPeer:
+    """A peer of the configuration."""
+
+    name: str
+    organisation: str
+    address: str
+    port: int
+
+
+class PeerSet:
+    """All peers of one node."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        known: Sequence[KnownPeer],
+        handshake: Handshake,
+        *,
+        limits: PeerLimits | None = None,
+        tls_limits: Limits | None = None,
+    ) -> None:
+        self._identity = identity
+        self._me = identity.own.name
+        self._known = {peer.name: peer for peer in known if peer.name != self._me}
+        self._handshake = handshake
+        self._limits = limits or PeerLimits()
+        self._tls_limits = tls_limits or Limits()
+        self._server: Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._banned: dict[str, float] = {}
+        self.connected: dict[str, Connection] = {}
+
+    @property
+    def port(self) -> int:
+        """The port that this node listens on."""
+        if self._server is None:
+            raise StreamError("closed", "the peer set is not started")
+        return self._server.port
+
+    async def start(self, address: str, port: int) -> None:
+        """Listen and dial. Raises OSError when the address can't be had."""
+        self._server = await serve_tls(address, port, self._identity, self._accept, self._tls_limits)
+        for peer in self._known.values():
+            self._tasks.append(asyncio.create_task(self._keep_dialling(peer), name=f"dial-{peer.name}"))
+        self._tasks.append(asyncio.create_task(self._end_expired(), name="expiry"))
+
+    async def close(self) -> None:
+        """End every connection."""
+        for task in self._tasks:
+            task.cancel()
+        for connection in self.connected.values():
+            connection.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._server is not None:
+            await self._server.close()
+
+    def broadcast(self, body: bytes, *, urgent: bool, but: str | None = None) -> None:
+        """Queue a message to every connected peer, leaving out `but`."""
+        for name, peer in self.connected.items():
+            if name != but:
+                peer.send(body, urgent=urgent)
+
+    def ban(self, name: str, error: NetError) -> None:
+        """Shut a peer out for a while."""
+        self._banned[name] = time.monotonic() + self._limits.ban_seconds
+        log_event(
+            log,
+            logging.WARNING,
+            "peer.banned",
+            peer=name,
+            reason=error.reason,
+            seconds=self._limits.ban_seconds,
+            error=error,
+        )
+        connection = self.connected.get(name)
+        if connection is not None:
+            connection.close()
+
+    def is_banned(self, name: str) -> bool:
+        """Whether this peer is shut out now."""
+        return self._banned.get(name, 0.0) > time.monotonic()
+
+    async def _keep_dialling(self, peer: KnownPeer) -> None:
+        delay, said = _FIRST_DELAY, ""
+        while True:
+            if peer.name not in self.connected and not self.is_banned(peer.name):
+                try:
+                    stream = await open_tls(
+                        peer.address,
+                        peer.port,
+                        self._identity,
+                        Peer(peer.name, peer.organisation),
+                        self._tls_limits,
+                    )
+                    if await self._run(stream, dialer=self._me):
+                        delay, said = _FIRST_DELAY, ""
+                except NetError as error:
+                    if error.reason != said:  # a peer that is down is reported once, not every 5 s
+                        log_event(log, logging.INFO, "peer.unreachable", peer=peer.name, error=error)
+                    said = error.reason
+                delay = min(2 * delay, _LONGEST_DELAY)
+            else:
+                delay, said = _FIRST_DELAY, ""
+            # jitter, so that nodes that start together do not dial each other in step
+            await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311  # no secret depends on it
+
+    async def _accept(self, stream: Stream) -> None:
+        found = stream.peer
+        known = self._known.get(found.name)
+        if known is None or known.organisation != found.organisation:
+            raise TlsError("unknown_peer", f"{found.name!r} of {found.organisation!r} is no configured peer")
+        if self.is_banned(found.name):
+            raise TlsError("banned", f"{found.name!r} is shut out for now")
+        try:
+            await self._run(stream, dialer=found.name)
+        except NetError as error:
+            log_event(log, logging.INFO, "peer.refused", peer=found.name, reason=error.reason, error=error)
+
+    async def _run(self, stream: Stream, *, dialer: str) -> bool:
+        """Serve a connection to its end; False when it never became the peer's one connection."""
+        try:
+            await self._greet(stream)
+            connection = Connection(stream, self._limits, dialer=dialer)
+            older = self.connected.get(connection.name)
+            if older is not None and not self._replaces(connection, older):
+                return False
+            self.connected[connection.name] = connection
+            if older is not None:
+                older.close()
+            await self._serve(connection)
+        finally:
+            await stream.close()
+        return True
+
+    async def _serve(self, connection: Connection) -> None:
+        name = connection.name
+        log_event(log, logging.INFO, "peer.connected", peer=name, dialer=connection.dialer)
+        self._handshake.on_connected(connection)
+        try:
+            await connection.run(self._handshake.on_message)
+        except ProtocolError as error:
+            self.ban(name, error)
+        except NetError as error:
+            if error.reason == "oversized":
+                self.ban(name, error)
+            log_event(log, logging.INFO, "peer.lost", peer=name, reason=error.reason, error=error)
+        finally:
+            if self.connected.get(name) is connection:
+                del self.connected[name]
+                self._handshake.on_lost(connection)
+
+    async def _greet(self, stream: Stream) -> None:
+        limits = PeerLimits(
+            frame=_HELLO_BYTES, idle=self._limits.hello_seconds, frame_seconds=self._limits.hello_seconds
+        )
+        await stream.write(frame(self._handshake.hello()))
+        self._handshake.check_hello(stream.peer.name, await read_frame(stream, limits))
+
+    def _replaces(self, new: Connection, old: Connection) -> bool:
+        together = new.since - old.since < _TOGETHER
+        if together and new.dialer != old.dialer:
+            return new.dialer < old.dialer
+        return True
+
+    async def _end_expired(self) -> None:
+        while True:
+            await asyncio.sleep(5.0)
+            now = datetime.now(UTC)
+            for connection in list(self.connected.values()):
+                if connection.expires <= now:
+                    log_event(log, logging.WARNING, "peer.certificate_ended", peer=connection.name)
+                    with contextlib.suppress(NetError):
+                        connection.close()

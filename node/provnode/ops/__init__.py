@@ -1,0 +1,1 @@
+"""The running node: what drives the consensus, the ledger and the peers."""

@@ -1,0 +1,330 @@
+"""Drives the machine: one height after another, from what peers and timers bring to durable blocks.
+
+One task does all of this, one thing after another, so there is no lock to forget. What costs time
+(signatures, execution, the disk) runs in threads meanwhile; the event loop stays free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from provnode import wire
+from provnode.core.events import (
+    Commit,
+    DoubleVote,
+    Effect,
+    Event,
+    Params,
+    ProposalReceived,
+    RequestValue,
+    ScheduleTimeout,
+    SendProposal,
+    SendVote,
+    Start,
+    TimeoutFired,
+    ValueReady,
+    VoteReceived,
+)
+from provnode.core.guard import GuardError
+from provnode.core.machine import Machine
+from provnode.core.types import Certificate, Proposal, Vote
+from provnode.crypto.provider import Provider
+from provnode.ledger.app import Committed, Ledger
+from provnode.ledger.errors import BlockError
+from provnode.ledger.mempool import Mempool
+from provnode.net.events import log_event
+from provnode.ops.inbox import BlocksFrom, Inbox, ProposalFrom
+from provnode.ops.intake import Intake
+from provnode.ops.journal import Journal
+from provnode.ops.signer import Signer
+from provnode.ops.threads import Threads
+
+log = logging.getLogger(__name__)
+# without transactions, a block is made after so many intervals, so that it shows that the chain lives
+EMPTY_BLOCK_INTERVALS = 5
+
+
+class Outlet(Protocol):
+    """Where the consensus speaks to."""
+
+    def send_proposal(self, proposal: Proposal, block: bytes) -> None:
+        """Send this node's proposal to every peer."""
+
+    def send_vote(self, vote: Vote) -> None:
+        """Send this node's vote to every peer."""
+
+    def behind(self, height: int) -> bool:
+        """Whether blocks come by sync, so that there is nothing to vote on."""
+
+    def on_committed(self, committed: Committed) -> None:
+        """A block is durable."""
+
+    def on_violation(self, peer: str, reason: str, message: str) -> None:
+        """A peer sent what no correct node sends."""
+
+    def on_unusable(self, peer: str) -> None:
+        """The blocks of a peer do not continue this node's chain."""
+
+
+class Consensus:
+    """The consensus of one node. Without `signer` it follows and votes for nothing."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        mempool: Mempool,
+        signer: Signer | None,
+        journal: Journal | None,
+        threads: Threads,
+        outlet: Outlet,
+        provider: Provider,
+    ) -> None:
+        self.inbox = Inbox()
+        self.started = False
+        self.double_votes = 0
+        self._ledger = ledger
+        self._mempool = mempool
+        self._signer = signer
+        self._journal = journal
+        self._threads = threads
+        self._outlet = outlet
+        params = ledger.genesis.params
+        self._params = Params(params.propose_timeout_ms, params.vote_timeout_ms, params.timeout_delta_ms)
+        self._interval = params.block_interval_ms / 1000
+        self._intake = Intake(ledger.genesis.hash, ledger.validators, threads, provider)
+        self._timers: list[asyncio.TimerHandle] = []
+        self._started_at = time.monotonic() - self._interval
+        self._called = False
+        self._new_height()
+
+    # --- life
+
+    async def run(self) -> None:
+        """Run until cancelled. Raises StoreError for a disk that can't be trusted."""
+        await self._replay()
+        while True:
+            await self.inbox.wait(self._patience())
+            await self._take_blocks()
+            await self._take_votes()
+            await self._take_proposals()
+            # timers last: what came in time counts, even if this task was busy when it came
+            await self._take_timeouts()
+            if not self.started and self._may_start():
+                await self._start()
+
+    def _new_height(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self.inbox.timeouts.clear()
+        me = self._signer.name if self._signer else None
+        self.machine = Machine(self._ledger.validators, me, self._ledger.height + 1, self._params)
+        self.blocks: dict[bytes, bytes] = {}
+        self.started = self._called = False
+        self._intake.new_height(self.inbox)
+
+    async def _replay(self) -> None:
+        if self._journal is None:
+            return
+        events, self.blocks = self._journal.replay()
+        pending: list[Effect] = []
+        for event in events:
+            pending = [effect for effect in pending if not _answers(event, effect, self.machine.me)]
+            pending += self.machine.handle(event)
+        if events:
+            self.started, self._called = self.machine.round >= 0, True
+            log_event(log, logging.INFO, "consensus.replayed", height=self.machine.height, events=len(events))
+        await self._carry_on(pending)
+
+    def _patience(self) -> float | None:
+        """Seconds until this node has a reason of its own to look again."""
+        if self.started or self._outlet.behind(self._ledger.height):
+            return 1.0
+        return max(0.0, self._start_time() - time.monotonic())
+
+    def _start_time(self) -> float:
+        if self._called:
+            return 0.0
+        intervals = 1 if len(self._mempool) else EMPTY_BLOCK_INTERVALS
+        return self._started_at + intervals * self._interval
+
+    def _may_start(self) -> bool:
+        return time.monotonic() >= self._start_time() and not self._outlet.behind(self._ledger.height)
+
+    async def _start(self) -> None:
+        self.started = True
+        self._started_at = time.monotonic()
+        await self._feed([Start()])
+
+    # --- intake
+
+    async def _take_votes(self) -> None:
+        votes = await self._intake.votes(self.machine, self.inbox, self._outlet.on_violation)
+        if votes:
+            self._called = True  # somebody has begun this height: so do we
+            await self._feed(VoteReceived(vote) for vote in votes)
+
+    async def _take_proposals(self) -> None:
+        while self.inbox.proposals:
+            item = self.inbox.proposals.popleft()
+            if await self._intake.proposal(self.machine, item, self._outlet.on_violation):
+                self._called = True
+                await self._judge(item)
+
+    async def _judge(self, item: ProposalFrom) -> None:
+        block_id = item.proposal.block_id
+        valid = block_id in self.blocks  # proposed again, in a later round
+        if not valid:
+            now_ms = time.time_ns() // 1_000_000
+            try:
+                block = await self._threads.write(self._ledger.validate_block, item.block, now_ms)
+                if block.block_id != block_id:
+                    return self._outlet.on_violation(
+                        item.peer, "block_id", "a block of another id came along"
+                    )
+                valid = True
+                self.blocks[block_id] = item.block
+                await self._journal_call(lambda journal: journal.block(block_id, item.block))
+            except BlockError as error:
+                log_event(
+                    log, logging.WARNING, "consensus.bad_block", proposer=item.proposal.proposer, error=error
+                )
+        return await self._feed([ProposalReceived(item.proposal, valid)])
+
+    async def _take_timeouts(self) -> None:
+        while self.inbox.timeouts:
+            await self._feed([self.inbox.timeouts.popleft()])
+
+    async def _take_blocks(self) -> None:
+        while self.inbox.blocks:
+            item = self.inbox.blocks.popleft()
+            try:
+                await self._take_response(item)
+            except BlockError as error:
+                log_event(log, logging.WARNING, "sync.bad_block", peer=item.peer, error=error)
+                self._outlet.on_unusable(item.peer)
+                self._outlet.on_violation(item.peer, "bad_block", str(error))
+
+    async def _take_response(self, item: BlocksFrom) -> None:
+        for raw, certificate in item.blocks:
+            if certificate.height <= self._ledger.height:
+                continue
+            if certificate.height != self._ledger.height + 1:
+                self._outlet.on_unusable(item.peer)
+                return
+            await self._commit(raw, certificate)
+
+    # --- the machine
+
+    async def _feed(self, events: Iterable[Event]) -> None:
+        """Give events to the machine and carry out what it asks for, and what follows from that."""
+        machine, waiting = self.machine, deque(events)
+        while waiting and machine is self.machine:
+            event = waiting.popleft()
+            await self._log_event(event)
+            for effect in machine.handle(event):
+                if machine is self.machine:
+                    waiting.extend(await self._carry_out(effect))
+
+    async def _carry_on(self, effects: Iterable[Effect]) -> None:
+        machine = self.machine
+        for effect in effects:
+            if machine is self.machine:
+                await self._feed(await self._carry_out(effect))
+
+    async def _carry_out(self, effect: Effect) -> list[Event]:
+        match effect:
+            case RequestValue(height, round_):
+                return await self._build(height, round_)
+            case SendProposal(proposal):
+                return await self._send_proposal(proposal)
+            case SendVote(vote):
+                return await self._send_vote(vote)
+            case ScheduleTimeout(step, height, round_, ms):
+                fired = TimeoutFired(step, height, round_)
+                loop = asyncio.get_running_loop()
+                self._timers.append(loop.call_later(ms / 1000, self.inbox.put_timeout, fired))
+            case Commit(certificate):
+                await self._commit(self.blocks[certificate.block_id], certificate)
+            case DoubleVote(first, second):
+                self.double_votes += 1
+                log_event(
+                    log,
+                    logging.ERROR,
+                    "consensus.double_vote",
+                    validator=first.validator,
+                    height=first.height,
+                    round=first.round,
+                    first=first.block_id,
+                    second=second.block_id,
+                )
+        return []
+
+    async def _build(self, height: int, round_: int) -> list[Event]:
+        txs = self._mempool.reap(self._ledger.genesis.params.max_block_bytes)
+        now_ms, me = time.time_ns() // 1_000_000, self.machine.me or ""
+        raw = await self._threads.write(self._ledger.build_block, now_ms, me, txs)
+        block_id = wire.decode_block(raw).block_id
+        self.blocks[block_id] = raw
+        await self._journal_call(lambda journal: journal.block(block_id, raw))
+        return [ValueReady(height, round_, block_id)]
+
+    async def _send_proposal(self, unsigned: Proposal) -> list[Event]:
+        signer = self._signer
+        if signer is None:
+            return []
+        try:
+            signed = await self._threads.durably(lambda: signer.proposal(unsigned))
+        except GuardError as error:
+            log_event(log, logging.WARNING, "signer.refused", error=error)
+            return []
+        self._outlet.send_proposal(signed, self.blocks[signed.block_id])
+        return [ProposalReceived(signed, valid=True)]
+
+    async def _send_vote(self, unsigned: Vote) -> list[Event]:
+        signer = self._signer
+        if signer is None:
+            return []
+        try:
+            # what led to this vote is on the disk before the vote leaves, so a restart votes the same way
+            await self._journal_call(lambda journal: journal.sync())
+            signed = await self._threads.durably(lambda: signer.vote(unsigned))
+        except GuardError as error:
+            log_event(log, logging.WARNING, "signer.refused", error=error)
+            return []
+        self._outlet.send_vote(signed)
+        return [VoteReceived(signed)]
+
+    async def _commit(self, raw: bytes, certificate: Certificate) -> None:
+        committed = await self._threads.durably(lambda: self._ledger.commit(raw, certificate))
+        await self._threads.check(self._mempool.remove, committed.txids)
+        await self._journal_call(lambda journal: journal.reset(committed.height + 1))
+        self._outlet.on_committed(committed)
+        self._new_height()
+
+    async def _log_event(self, event: Event) -> None:
+        await self._journal_call(lambda journal: journal.event(event))
+
+    async def _journal_call(self, call: Callable[[Journal], None]) -> None:
+        journal = self._journal
+        if journal is not None:
+            await self._threads.durably(lambda: call(journal))
+
+
+def _answers(event: Event, effect: Effect, me: str | None) -> bool:
+    """Whether a logged event shows that this effect was carried out before the crash."""
+    match effect, event:
+        case RequestValue(height, round_), ValueReady():
+            return (event.height, event.round) == (height, round_)
+        case SendProposal(proposal), ProposalReceived(found, _):
+            return found.proposer == me and found.round == proposal.round
+        case SendVote(vote), VoteReceived(given):
+            return given.validator == me and (given.type, given.round) == (vote.type, vote.round)
+        case ScheduleTimeout(step, height, round_, _), TimeoutFired():
+            return (event.step, event.height, event.round) == (step, height, round_)
+    return False

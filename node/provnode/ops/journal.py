@@ -1,0 +1,104 @@
+"""The consensus log's records: every event that the machine took, and the blocks that they speak of.
+
+The machine is deterministic: the same events in the same order give the same lock, the same round and the
+same effects. Replaying them after a crash therefore continues where the process stopped (arXiv 1807.04938,
+section III: a validator must not forget its lock).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from provnode import wire
+from provnode.core.events import Event, ProposalReceived, Start, TimeoutFired, ValueReady, VoteReceived
+from provnode.core.types import Step
+from provnode.crypto.hashing import pack
+from provnode.storage.errors import WalCorruptError
+from provnode.storage.wal import ConsensusWal
+
+_START, _VALUE, _PROPOSAL, _VOTE, _TIMEOUT, _BLOCK, _MARK = range(7)
+
+
+class Journal:
+    """The events of one height. Raises StoreError when the disk refuses; then nothing was added."""
+
+    def __init__(self, path: Path, height: int) -> None:
+        self._path = path
+        self._wal = ConsensusWal.open(path, height)
+        if self._wal.height != height:
+            self._wal.reset(height)  # that height was committed, or blocks came by sync meanwhile
+        self._blocks: set[bytes] = set()
+
+    def replay(self) -> tuple[list[Event], dict[bytes, bytes]]:
+        """What was logged: the events in order, and the blocks by id. Raises WalCorruptError."""
+        events: list[Event] = []
+        blocks: dict[bytes, bytes] = {}
+        try:
+            for record in self._wal.records:
+                item = msgspec.msgpack.decode(record)
+                if item[0] == _BLOCK:
+                    blocks[item[1]] = item[2]
+                elif item[0] != _MARK:
+                    events.append(_read(item))
+        except (msgspec.DecodeError, wire.WireError, ValueError, IndexError, TypeError, KeyError) as error:
+            raise WalCorruptError(self._path, 0, f"an event can't be read: {error}") from error
+        self._blocks = set(blocks)
+        return events, blocks
+
+    def block(self, block_id: bytes, raw: bytes) -> None:
+        """Keep a block that later events speak of, once."""
+        if block_id not in self._blocks:
+            self._wal.append(pack([_BLOCK, block_id, raw]), sync=False)
+            self._blocks.add(block_id)
+
+    def event(self, event: Event) -> None:
+        """Keep an event. It reaches the disk with the next `sync`."""
+        self._wal.append(pack(_write(event)), sync=False)
+
+    def sync(self) -> None:
+        """What was kept is on the disk when this returns."""
+        self._wal.append(pack([_MARK]), sync=True)
+
+    def reset(self, height: int) -> None:
+        """The height is committed: begin the next one."""
+        self._wal.reset(height)
+        self._blocks.clear()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._wal.close()
+
+
+def _write(event: Event) -> list[object]:
+    match event:
+        case Start():
+            return [_START]
+        case ValueReady(height, round_, block_id):
+            return [_VALUE, height, round_, block_id]
+        case ProposalReceived(proposal, valid):
+            return [_PROPOSAL, wire.encode_message(wire.ProposalMsg(proposal, b"")), int(valid)]
+        case VoteReceived(vote):
+            return [_VOTE, wire.encode_message(wire.VoteMsg(vote))]
+        case TimeoutFired(step, height, round_):
+            return [_TIMEOUT, int(step), height, round_]
+
+
+def _read(item: list[object]) -> Event:
+    match item:
+        case [0]:
+            return Start()
+        case [1, int(height), int(round_), bytes(block_id)]:
+            return ValueReady(height, round_, block_id)
+        case [2, bytes(raw), int(valid)]:
+            message = wire.decode_message(raw)
+            if isinstance(message, wire.ProposalMsg):
+                return ProposalReceived(message.proposal, bool(valid))
+        case [3, bytes(raw)]:
+            message = wire.decode_message(raw)
+            if isinstance(message, wire.VoteMsg):
+                return VoteReceived(message.vote)
+        case [4, int(step), int(height), int(round_)]:
+            return TimeoutFired(Step(step), height, round_)
+    raise ValueError(f"unknown record {item[:1]}")

@@ -1,0 +1,293 @@
+"""A whole node: the parts put together, started and stopped, and what clients may ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from provnode import __version__
+from provnode.core.machine import Machine
+from provnode.core.types import Certificate, Proposal, Vote
+from provnode.crypto.provider import PrivateKey, Provider
+from provnode.ledger.app import Committed, Ledger
+from provnode.ledger.errors import NotFoundError, TxCode, TxError
+from provnode.ledger.genesis import Genesis
+from provnode.ledger.mempool import Mempool
+from provnode.net.events import log_event
+from provnode.net.gossip import Gossip
+from provnode.net.identity import Identity
+from provnode.net.peers import KnownPeer, PeerSet, ProtocolError
+from provnode.ops.consensus import Consensus
+from provnode.ops.inbox import BlocksFrom, ProposalFrom, VoteFrom
+from provnode.ops.journal import Journal
+from provnode.ops.signer import Signer
+from provnode.ops.submit import Submissions
+from provnode.ops.threads import Threads
+from provnode.storage.signed import SignedStore
+from provnode.storage.store import Store
+
+log = logging.getLogger(__name__)
+# refusals that no node passes on: who does is not following the protocol
+_NEVER_PASSED_ON = frozenset({TxCode.MALFORMED, TxCode.TOO_LARGE, TxCode.WRONG_CHAIN, TxCode.BAD_SIGNATURE})
+
+
+class NodeError(Exception):
+    """This node can't be started as it is configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a node is made of. `key` is the validator's consensus key; None for a node without a vote."""
+
+    genesis: Genesis
+    identity: Identity
+    key: PrivateKey | None
+    provider: Provider
+    data_dir: Path
+    address: str
+    p2p_port: int
+    peers: Sequence[KnownPeer]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """A connected peer and the height it has told."""
+
+    name: str
+    organisation: str
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The node at this moment. `problem` says why it stands still, if the disk refuses."""
+
+    name: str
+    organisation: str
+    network: str
+    chain_id: str
+    version: str
+    genesis_hash: bytes
+    validator: bool
+    height: int
+    block_id: bytes
+    block_time_ms: int
+    state_root: bytes
+    round: int
+    step: str
+    syncing: bool
+    peers: tuple[PeerStatus, ...]
+    mempool_count: int
+    mempool_bytes: int
+    double_votes: int
+    certificate_expires: datetime
+    problem: str | None
+
+
+class Node:
+    """One node of a network. Raises NodeError, StoreError, GenesisError on making."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        genesis, self.identity = setup.genesis, setup.identity
+        own = self.identity.own
+        self._check_key(own.name, own.organisation)
+        setup.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.store = Store(setup.data_dir / "chain.sqlite")
+        self.ledger = Ledger(self.store, genesis, setup.provider)
+        self.mempool = Mempool(self.ledger)
+        self._threads = Threads()
+        self.gossip = Gossip(self, genesis.network, genesis.hash, __version__, genesis.validators)
+        self.peers = PeerSet(self.identity, setup.peers, self.gossip)
+        self.gossip.attach(self.peers)
+        self._submissions = Submissions(self.ledger, self.mempool, self._threads, self._on_accepted)
+        signer = journal = None
+        if setup.key is not None:
+            signed = SignedStore(setup.data_dir / "last-signed.json")
+            signer = Signer(own.name, setup.key, setup.provider, signed, genesis.hash)
+            journal = Journal(setup.data_dir / "consensus.wal", self.ledger.height + 1)
+        self._journal = journal
+        self._consensus = Consensus(
+            self.ledger, self.mempool, signer, journal, self._threads, self, setup.provider
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _check_key(self, name: str, organisation: str) -> None:
+        setup = self.setup
+        if setup.key is None:
+            return
+        validator = setup.genesis.validators.get(name)
+        if validator is None or validator.organisation != organisation:
+            raise NodeError(f"{name!r} of {organisation!r} has a consensus key but is no validator")
+        if setup.provider.public_key(setup.key) != validator.public_key:
+            raise NodeError(f"the consensus key is not the one that the genesis lists for {name!r}")
+
+    # --- life
+
+    async def start(self) -> None:
+        """Listen, dial, take part. Raises OSError when the address can't be had."""
+        await self.peers.start(self.setup.address, self.setup.p2p_port)
+        for name, work in (
+            ("consensus", self._consensus.run()),
+            ("gossip", self.gossip.run()),
+            ("submissions", self._submissions.run()),
+        ):
+            self._tasks.append(asyncio.create_task(work, name=name))
+        log_event(log, logging.INFO, "node.started", node=self.identity.own.name, height=self.ledger.height)
+
+    async def failed(self) -> None:
+        """Wait until a part of the node has died, and raise what killed it."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def stop(self) -> None:
+        """End all work and close the files. What was acknowledged is on the disk already."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.peers.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._threads.close)
+        if self._journal is not None:
+            self._journal.close()
+        self.store.close()
+        log_event(log, logging.INFO, "node.stopped", node=self.identity.own.name, height=self.ledger.height)
+
+    # --- what clients ask
+
+    async def submit(self, raw: bytes) -> bytes:
+        """Take a transaction in, pass it on, give its id. It is durable once committed. Raises TxError."""
+        return await self._submissions.submit(raw)
+
+    async def wait_committed(self, txid: bytes, seconds: float) -> int:
+        """The height of the block that made the transaction durable on this node.
+
+        Raises TxError when it was dropped as not applicable, TimeoutError after `seconds`.
+        """
+        return await self._submissions.wait(txid, seconds)
+
+    def status(self) -> Status:
+        """A snapshot for clients."""
+        ledger, machine, own = self.ledger, self._consensus.machine, self.identity.own
+        heights = self.gossip.sync.heights
+        return Status(
+            name=own.name,
+            organisation=own.organisation,
+            network=ledger.genesis.network,
+            chain_id=ledger.genesis.chain_id,
+            version=__version__,
+            genesis_hash=ledger.genesis.hash,
+            validator=self.setup.key is not None,
+            height=ledger.height,
+            block_id=ledger.last_block_id,
+            block_time_ms=ledger.last_time_ms,
+            state_root=ledger.state_root,
+            round=max(machine.round, 0),
+            step=machine.step.name.lower(),
+            syncing=self.gossip.sync.best >= ledger.height + 2,
+            peers=tuple(
+                PeerStatus(peer.name, peer.organisation, heights.get(peer.name, 0))
+                for _, peer in sorted(self.peers.connected.items())
+            ),
+            mempool_count=len(self.mempool),
+            mempool_bytes=self.mempool.size,
+            double_votes=self._consensus.double_votes,
+            certificate_expires=own.expires,
+            problem=self._threads.problem,
+        )
+
+    def _on_accepted(self, txs: Sequence[bytes], source: str | None) -> None:
+        self.gossip.spread(txs, source)
+        self._consensus.inbox.wake()
+
+    # --- what the gossip asks (net.gossip.Host)
+
+    @property
+    def height(self) -> int:
+        """The newest committed height."""
+        return self.ledger.height
+
+    def voting(self) -> tuple[Machine, Mapping[bytes, bytes]] | None:
+        """The machine and its blocks, once the height has begun."""
+        consensus = self._consensus
+        return (consensus.machine, consensus.blocks) if consensus.started else None
+
+    def offer_vote(self, peer: str, vote: Vote) -> None:
+        """A vote came."""
+        self._consensus.inbox.put_vote(VoteFrom(peer, vote))
+
+    def offer_proposal(self, peer: str, proposal: Proposal, block: bytes) -> None:
+        """A proposal came."""
+        self._consensus.inbox.put_proposal(ProposalFrom(peer, proposal, block))
+
+    def offer_blocks(self, peer: str, blocks: tuple[tuple[bytes, Certificate], ...]) -> bool:
+        """Blocks came that were asked for."""
+        return self._consensus.inbox.put_blocks(BlocksFrom(peer, blocks))
+
+    async def offer_txs(self, peer: str, txs: Sequence[bytes]) -> None:
+        """Transactions came."""
+        for outcome in await self._submissions.offer(txs, peer):
+            if isinstance(outcome, TxError) and outcome.code in _NEVER_PASSED_ON:
+                raise ProtocolError("bad_transaction", str(outcome))
+
+    async def stored_blocks(self, height: int, count: int, size: int) -> list[tuple[bytes, Certificate]]:
+        """Committed blocks from `height` on."""
+        return await self._threads.check(self._read_blocks, height, count, size)
+
+    def _read_blocks(self, height: int, count: int, size: int) -> list[tuple[bytes, Certificate]]:
+        found: list[tuple[bytes, Certificate]] = []
+        for number in range(height, height + count):
+            try:
+                block = self.ledger.stored_block(number)
+            except NotFoundError:
+                break
+            size -= len(block[0])
+            if found and size < 0:
+                break
+            found.append(block)
+        return found
+
+    async def waiting_txs(self, size: int) -> list[bytes]:
+        """The transactions that have waited longest."""
+        return await self._threads.check(self.mempool.reap, size)
+
+    # --- what the consensus says (ops.consensus.Outlet)
+
+    def send_proposal(self, proposal: Proposal, block: bytes) -> None:
+        """This node proposes."""
+        self.gossip.send_proposal(proposal, block)
+
+    def send_vote(self, vote: Vote) -> None:
+        """This node votes."""
+        self.gossip.send_vote(vote)
+
+    def behind(self, height: int) -> bool:
+        """Whether blocks come by sync."""
+        return self.gossip.sync.behind(height)
+
+    def on_committed(self, committed: Committed) -> None:
+        """A block is durable: whoever waits for it is told."""
+        log_event(
+            log,
+            logging.INFO,
+            "block.committed",
+            node=self.identity.own.name,
+            height=committed.height,
+            block=committed.block_id,
+            transactions=len(committed.txids),
+        )
+        self._submissions.committed(committed)
+        self.gossip.send_status()
+
+    def on_violation(self, peer: str, reason: str, message: str) -> None:
+        """A peer sent what no correct node sends."""
+        self.peers.ban(peer, ProtocolError(reason, message))
+
+    def on_unusable(self, peer: str) -> None:
+        """The blocks of a peer do not continue this node's chain."""
+        self.gossip.sync.failed(peer, time.monotonic())

@@ -1,0 +1,94 @@
+"""Transactions on their way in: from clients one by one, checked together; and who waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from provnode.ledger.app import Committed, Ledger
+from provnode.ledger.errors import TxCode, TxError
+from provnode.ledger.mempool import Mempool
+from provnode.ops.threads import Threads
+
+_BATCH = 512
+_MOST_WAITING = 10_000
+OnAccepted = Callable[[Sequence[bytes], str | None], None]
+
+
+class Submissions:
+    """The way into the mempool of one node."""
+
+    def __init__(self, ledger: Ledger, mempool: Mempool, threads: Threads, on_accepted: OnAccepted) -> None:
+        self._ledger = ledger
+        self._mempool = mempool
+        self._threads = threads
+        self._on_accepted = on_accepted
+        self._queue: asyncio.Queue[tuple[bytes, asyncio.Future[bytes | TxError]]] = asyncio.Queue(
+            _MOST_WAITING
+        )
+        self._waiters: dict[bytes, set[asyncio.Future[int]]] = {}
+
+    async def run(self) -> None:
+        """Check what clients submit, as many at a time as have come meanwhile."""
+        while True:
+            items = [await self._queue.get()]
+            while len(items) < _BATCH and not self._queue.empty():
+                items.append(self._queue.get_nowait())
+            try:
+                outcomes = await self.offer([raw for raw, _ in items], None)
+            except BaseException:
+                for _, future in items:
+                    future.cancel()
+                raise
+            for (_, future), outcome in zip(items, outcomes, strict=True):
+                if not future.done():
+                    future.set_result(outcome)
+
+    async def submit(self, raw: bytes) -> bytes:
+        """The id of a client's transaction, now in the mempool. Raises TxError."""
+        future: asyncio.Future[bytes | TxError] = asyncio.get_running_loop().create_future()
+        try:
+            self._queue.put_nowait((raw, future))
+        except asyncio.QueueFull:
+            raise TxError(TxCode.POOL_FULL, "too many submissions wait, try again later") from None
+        outcome = await future
+        if isinstance(outcome, TxError):
+            raise outcome
+        return outcome
+
+    async def offer(self, txs: Sequence[bytes], source: str | None) -> list[bytes | TxError]:
+        """Put transactions into the mempool; what is new is passed on. `source` is the peer, if any."""
+        outcomes = await self._threads.check(self._mempool.add_many, txs)
+        accepted = [tx for tx, found in zip(txs, outcomes, strict=True) if isinstance(found, bytes)]
+        if accepted:
+            self._on_accepted(accepted, source)
+        return outcomes
+
+    async def wait(self, txid: bytes, seconds: float) -> int:
+        """The height that committed a transaction. Raises TxError if it was dropped, TimeoutError."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        # first listen, then look: a commit in between is not missed
+        self._waiters.setdefault(txid, set()).add(future)
+        try:
+            place = await self._threads.check(self._ledger.store.transaction, txid)
+            if place is not None:
+                return place[0]
+            async with asyncio.timeout(seconds):
+                return await future
+        finally:
+            waiting = self._waiters.get(txid, set())
+            waiting.discard(future)
+            if not waiting:
+                self._waiters.pop(txid, None)
+
+    def committed(self, committed: Committed) -> None:
+        """A block is durable: tell those who wait for its transactions, and those who wait in vain."""
+        for txid in committed.txids:
+            for future in self._waiters.get(txid, ()):
+                if not future.done():
+                    future.set_result(committed.height)
+        for txid, futures in self._waiters.items():
+            refusal = self._mempool.refusal(txid)
+            for future in futures:
+                if refusal is not None and not future.done():
+                    future.set_exception(refusal)
