@@ -14,6 +14,7 @@ from provchain.spec import ChainSpec, SpecError, digest
 from provchain.spec import load as load_spec
 from tests.host import engine as engines
 from tests.host import network as networks
+from tests.host import vantage
 
 _SPEC = pytest.StashKey[ChainSpec]()
 
@@ -57,15 +58,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a proof once for each host, node or zone that it names as an argument."""
     spec = metafunc.config.stash[_SPEC]
-    zones = [zone.name for zone in spec.zones]
-    if spec.backend != "lab":  # elsewhere a zone is seen from its hosts only
-        zones = [name for name in zones if any(host.zone == name for host in spec.hosts)]
     values = {
         "name": [host.name for host in spec.hosts],
         "follower": [host.name for host in spec.hosts if "time" not in host.roles],
         "node": [host.name for host in spec.nodes],
         "service": engines.load(spec.engine.name).services,
-        "zone": zones,
+        "zone": vantage.zones(networks.load(spec)),
     }
     for argument, names in values.items():
         if argument in metafunc.fixturenames:

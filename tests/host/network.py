@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
+import socket
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +19,7 @@ import testinfra
 
 from provchain import paths
 from provchain.spec import ChainSpec, Host, permits
+from provchain.spec.flows import SERVICES
 
 _REMOTE = Path(__file__).with_name("remote")
 _ANSWER_SECONDS = 30
@@ -85,10 +89,34 @@ class Network:
         argv = ["ssh", "-F", str(self.ssh_config), "-o", "BatchMode=yes", name]
         return [*argv, "--", shlex.join(remote)]
 
-    def relay_argv(self, name: str, address: str, port: int) -> list[str]:
-        """Return the command line that joins its pipes to a TCP connection which a host opens."""
+    @contextlib.contextmanager
+    def connection(self, target: str, service: str) -> Iterator[socket.socket]:
+        """Hold a TCP connection to a service of a host, opened from where the flow matrix permits it.
+
+        A process on that vantage host joins it to the socket that is returned. OSError if it can't connect.
+        """
         code = (_REMOTE / "relay.py").read_text(encoding="utf-8")
-        return self.ssh_argv(name, ["python3", "-I", "-c", code, address, str(port)])
+        address, port = self.described(target).address, self.port(service)
+        argv = ["python3", "-I", "-c", code, str(address), str(port)]
+        near, far = socket.socketpair()
+        with near, tempfile.TemporaryFile() as words:
+            argv = self.ssh_argv(self.vantage(target, service), argv)
+            relay = subprocess.Popen(argv, stdin=far.fileno(), stdout=far.fileno(), stderr=words)
+            far.close()
+            near.settimeout(_ANSWER_SECONDS)
+            try:
+                if near.recv(1) != b"+":  # the relay's own word that it is connected
+                    words.seek(0)
+                    raise ConnectionError(f"{target} {service}: {words.read().decode(errors='replace')}")
+                yield near
+            finally:
+                relay.kill()
+                relay.wait()
+
+    def port(self, service: str) -> int:
+        """Return the port of a service."""
+        ports: dict[str, int] = {name: self.spec.services.endpoint(name).port for name in SERVICES}
+        return ports[service]
 
     def vantage(self, target: str, service: str) -> str:
         """Return a host from which the flow matrix lets a service of ``target`` be reached.

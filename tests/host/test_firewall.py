@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from provchain.spec import listeners, permits
+from provchain.spec.flows import SERVICES
 from tests.host import vantage
 from tests.host.network import Network
 from tests.host.vantage import Target
@@ -22,15 +24,17 @@ PATIENCE, SILENCE = 10.0, 1.0
 @pytest.fixture(scope="module")
 def ports(network: Network) -> tuple[int, ...]:
     """Return every TCP port worth a knock: those of the description's services, and undeclared ones."""
-    services = network.spec.services
-    declared = {services.endpoint(name) for name in ("ssh", "p2p", "rpc", "ntp")}
+    declared = {network.spec.services.endpoint(service) for service in SERVICES}
     tcp = {endpoint.port for endpoint in declared if endpoint.protocol == "tcp"}
     return tuple(sorted(tcp | set(UNDECLARED)))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def doors(network: Network, ports: tuple[int, ...]) -> Iterator[None]:
-    """Have something listen on every port of every lab host, so that only firewalls keep them closed."""
+@pytest.fixture(scope="module")
+def doors(network: Network, ports: tuple[int, ...], all_facts: dict[str, dict[str, Any]]) -> Iterator[None]:
+    """Have something listen on every port of every lab host, so that only firewalls keep them closed.
+
+    Not before the hosts have told of their own sockets.
+    """
     with contextlib.ExitStack() as stack:
         if network.spec.backend == "lab":
             for name in network.names:
@@ -55,27 +59,49 @@ def _others(network: Network, zone: str) -> list[str]:
     return [str(host.address) for host in hosts]
 
 
-def test_what_the_matrix_permits_passes(zone: str, network: Network) -> None:
-    reachable = set(_others(network, zone))
-    wanted = sorted(t for t in _permitted(network, zone, "tcp") if t[0] in reachable)
-    found = vantage.tcp(network, zone, wanted, PATIENCE)
-    assert [target for target, opened in found.items() if not opened] == []
+@dataclass(frozen=True)
+class View:
+    """What a zone sees of all hosts."""
+
+    permitted: dict[Target, bool]
+    forbidden: dict[Target, bool]
+    time: dict[Target, bool]
 
 
-def test_nothing_else_passes(zone: str, network: Network, ports: tuple[int, ...]) -> None:
-    permitted = _permitted(network, zone, "tcp")
-    forbidden = [(a, p) for a in _others(network, zone) for p in ports if (a, p) not in permitted]
-    assert forbidden
-    found = vantage.tcp(network, zone, forbidden, SILENCE)
-    assert [target for target, opened in found.items() if opened] == []
+@pytest.fixture(scope="module")
+def views(network: Network, ports: tuple[int, ...], doors: None) -> dict[str, View]:
+    """Return what each zone sees, looked at side by side."""
+
+    def look(zone: str) -> View:
+        addresses = _others(network, zone)
+        permitted = _permitted(network, zone, "tcp")
+        passing = sorted(target for target in permitted if target[0] in addresses)
+        forbidden = [(a, port) for a in addresses for port in ports if (a, port) not in permitted]
+        time = [(a, network.port("ntp")) for a in addresses]
+        return View(
+            vantage.tcp(network, zone, passing, PATIENCE),
+            vantage.tcp(network, zone, forbidden, SILENCE),
+            vantage.ntp(network, zone, time, 2 * SILENCE),
+        )
+
+    return network.each(vantage.zones(network), look)
 
 
-def test_the_time_is_told_to_whom_the_matrix_says(zone: str, network: Network) -> None:
-    port = network.spec.services.endpoint("ntp").port
-    targets = [(address, port) for address in _others(network, zone)]
-    permitted = _permitted(network, zone, "udp")
-    found = vantage.ntp(network, zone, targets, 2 * SILENCE)
-    assert {target for target, answers in found.items() if answers} == permitted & set(targets)
+def test_what_the_matrix_permits_passes(zone: str, views: dict[str, View]) -> None:
+    assert [target for target, opened in views[zone].permitted.items() if not opened] == []
+
+
+def test_nothing_else_passes(zone: str, views: dict[str, View]) -> None:
+    assert views[zone].forbidden
+    assert [target for target, opened in views[zone].forbidden.items() if opened] == []
+
+
+def test_the_time_is_told_to_whom_the_matrix_says(
+    zone: str, network: Network, views: dict[str, View]
+) -> None:
+    seen = views[zone].time
+    told = {target for target, answers in seen.items() if answers}
+    assert told == _permitted(network, zone, "udp") & set(seen)
 
 
 def test_the_host_drops_by_itself(name: str, facts: dict[str, Any]) -> None:
@@ -90,7 +116,9 @@ def test_the_host_drops_by_itself(name: str, facts: dict[str, Any]) -> None:
 
 
 @pytest.mark.lab
-def test_the_hosts_own_firewall_needs_no_router(name: str, network: Network, ports: tuple[int, ...]) -> None:
+def test_the_hosts_own_firewall_needs_no_router(
+    name: str, network: Network, ports: tuple[int, ...], doors: None
+) -> None:
     """Knock from the router itself, which no forwarding rule filters: the second wall stands alone."""
     host = network.described(name)
     permitted = _permitted(network, host.zone, "tcp")

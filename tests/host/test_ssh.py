@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
+import socket
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,22 +40,7 @@ class Offers:
     macs: set[str]
 
 
-@contextmanager
-def _connection(network: Network, name: str) -> Iterator[paramiko.ProxyCommand]:
-    """Connect to a host's SSH server from where the matrix allows it."""
-    port = network.spec.services.endpoint("ssh").port
-    vantage = network.vantage(name, "ssh")
-    argv = network.relay_argv(vantage, str(network.described(name).address), port)
-    proxy = paramiko.ProxyCommand(shlex.join(argv))
-    proxy.settimeout(15)
-    try:
-        yield proxy
-    finally:
-        proxy.close()
-        proxy.process.wait(timeout=10)
-
-
-def _exactly(connection: paramiko.ProxyCommand, count: int) -> bytes:
+def _exactly(connection: socket.socket, count: int) -> bytes:
     data = b""
     while len(data) < count:
         more = connection.recv(count - len(data))
@@ -67,8 +51,8 @@ def _exactly(connection: paramiko.ProxyCommand, count: int) -> bytes:
 
 
 def _read_offers(network: Network, name: str) -> Offers:
-    with _connection(network, name) as connection:
-        connection.send(b"SSH-2.0-proof\r\n")
+    with network.connection(name, "ssh") as connection:
+        connection.sendall(b"SSH-2.0-proof\r\n")
         line = b""
         while not line.endswith(b"\n"):
             line += _exactly(connection, 1)
@@ -77,15 +61,13 @@ def _read_offers(network: Network, name: str) -> Offers:
         packet = Message(_exactly(connection, length)[1:])
     assert packet.get_byte() == bytes([_KEXINIT])
     packet.get_bytes(16)  # a random cookie
-    kex, host_keys, ciphers, back, macs, macs_back, compression, _ = (
-        set(packet.get_list()) for _ in range(8)
-    )
-    return Offers(kex - MARKERS, host_keys, ciphers | back, macs | macs_back, compression)
+    kex, host_keys, ciphers, back, macs, macs_back = (set(packet.get_list()) for _ in range(6))
+    return Offers(kex - MARKERS, host_keys, ciphers | back, macs | macs_back)
 
 
 def _read_methods(network: Network, name: str, user: str) -> list[str]:
     """Return the ways to log in that a server offers to a user, by asking for none (RFC 4252, 5.2)."""
-    with _connection(network, name) as connection:
+    with network.connection(name, "ssh") as connection:
         transport = paramiko.Transport(connection)
         try:
             transport.start_client(timeout=15)

@@ -6,6 +6,8 @@ are forgotten afterwards.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,11 +56,10 @@ def borrowed(network: Network, scratch: Path) -> Offer:
     return Offer(certificate=issued.certificate, key=issued.key)
 
 
-def _session(network: Network, node: str, service: str, offer: Offer) -> Session:
-    vantage = network.vantage(node, service)
-    address = str(network.described(node).address)
-    port = network.spec.services.endpoint(service).port  # type: ignore[arg-type] # a name of the model's own
-    return Session(network.relay_argv(vantage, address, port), offer)
+@contextlib.contextmanager
+def _session(network: Network, node: str, service: str, offer: Offer) -> Iterator[Session]:
+    with network.connection(node, service) as connection:
+        yield Session(connection, offer)
 
 
 def _refusal(network: Network, node: str, service: str, offer: Offer) -> str:

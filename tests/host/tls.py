@@ -5,19 +5,20 @@ It is not the engine's code, so it tells what the other side accepts, not what t
 
 from __future__ import annotations
 
-import selectors
-import subprocess
-import time
-from collections.abc import Sequence
+import contextlib
+import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
 from OpenSSL._util import lib  # pyOpenSSL has no method for groups and signature algorithms
+
+_T = TypeVar("_T")
 
 SUITE, GROUP, SIGNATURE = "TLS_SM4_GCM_SM3", "curveSM2", "sm2sig_sm3"
 """RFC 8998, section 2."""
@@ -44,108 +45,75 @@ class RefusedError(Exception):
 
 
 class Session:
-    """One connection. A context manager, as it holds a process: the relay."""
+    """TLS on one connection, which the caller keeps and closes."""
 
-    def __init__(self, relay: Sequence[str], offer: Offer, seconds: float = 15.0) -> None:
-        """Start the relay and prepare the offer; nothing is sent yet."""
-        self._relay, self._seconds = relay, seconds
-        self._connection = SSL.Connection(_context(offer), None)
-        self._connection.set_connect_state()
-
-    def __enter__(self) -> Session:
-        self._process = subprocess.Popen(
-            self._relay,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.kill()
-        self._process.communicate()
+    def __init__(self, connection: socket.socket, offer: Offer) -> None:
+        """Prepare the offer; nothing is sent yet."""
+        self._socket = connection
+        self._tls = SSL.Connection(_context(offer), None)
+        self._tls.set_connect_state()
 
     def handshake(self) -> None:
         """Complete the client's side; raises RefusedError."""
-        deadline = time.monotonic() + self._seconds
-        while True:
-            try:
-                self._connection.do_handshake()
-            except SSL.WantReadError:
-                self._flush()
-                self._fill(deadline)
-            except SSL.Error as problem:
-                self._flush()
-                raise RefusedError(_words(problem)) from problem
-            else:
-                return self._flush()
+        self._step(self._tls.do_handshake)
 
     def exchange(self, request: bytes) -> bytes:
         """Send a request, if any, and return the first data of the answer; raises RefusedError."""
-        deadline = time.monotonic() + self._seconds
-        try:
-            if request:
-                self._connection.send(request)
-            self._flush()
+        if request:
+            self._step(lambda: self._tls.send(request))
+        return self._step(lambda: self._tls.recv(65536))
+
+    def _step(self, action: Callable[[], _T]) -> _T:
+        """Do one thing with TLS, moving bytes until it is done; TimeoutError when none come."""
+        while True:
+            try:
+                done = action()
+            except SSL.WantReadError:
+                self._send()
+                data = self._receive()
+                if not data:
+                    raise RefusedError("closed") from None
+                self._tls.bio_write(data)
+            except SSL.Error as problem:
+                self._send()
+                raise RefusedError(_words(problem)) from problem
+            else:
+                self._send()
+                return done
+
+    def _send(self) -> None:
+        # a pipe that broke: what the other side said before it left can still be read
+        with contextlib.suppress(SSL.WantReadError, BrokenPipeError, ConnectionResetError):
             while True:
-                try:
-                    return self._connection.recv(65536)
-                except SSL.WantReadError:
-                    self._fill(deadline)
-        except SSL.Error as problem:
-            raise RefusedError(_words(problem)) from problem
+                self._socket.sendall(self._tls.bio_read(65536))
+
+    def _receive(self) -> bytes:
+        try:
+            return self._socket.recv(65536)
+        except ConnectionResetError:
+            return b""
 
     @property
     def suite(self) -> str | None:
         """Return the negotiated cipher suite."""
-        return self._connection.get_cipher_name()
+        return self._tls.get_cipher_name()
 
     @property
     def group(self) -> str | None:
         """Return the negotiated group."""
-        return self._connection.get_group_name()
+        return self._tls.get_group_name()
 
     @property
     def version(self) -> str:
         """Return the negotiated version of TLS."""
-        return self._connection.get_protocol_version_name()
+        return self._tls.get_protocol_version_name()
 
     @property
     def certificate(self) -> x509.Certificate:
         """Return the certificate that the other side showed."""
-        found = self._connection.get_peer_certificate(as_cryptography=True)
+        found = self._tls.get_peer_certificate(as_cryptography=True)
         assert found is not None, "the server showed no certificate"
         return found
-
-    def _flush(self) -> None:
-        assert self._process.stdin is not None
-        try:
-            while True:
-                self._process.stdin.write(self._connection.bio_read(65536))
-                self._process.stdin.flush()
-        except SSL.WantReadError:
-            return
-        except BrokenPipeError:
-            return  # what the other side said before it left can still be read
-
-    def _fill(self, deadline: float) -> None:
-        assert self._process.stdout is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
-            if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise TimeoutError(f"no answer within {self._seconds:g} s")
-        data = self._process.stdout.read1(65536)  # type: ignore[attr-defined] # a BufferedReader
-        if data:
-            self._connection.bio_write(data)
-            return
-        self._process.wait(timeout=10)
-        assert self._process.stderr is not None
-        complaint = self._process.stderr.read().decode(errors="replace").strip()
-        if complaint:  # the relay itself failed: that is no refusal by the service
-            raise OSError(f"the relay failed: {complaint}")
-        raise RefusedError("closed")
 
 
 def _context(offer: Offer) -> SSL.Context:

@@ -13,12 +13,20 @@ import sys
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Interface
 from pathlib import Path
+from typing import cast
 
 from provchain.lab import names, netns, probe
 from tests.host.network import Network
 
 Target = tuple[str, int]
 _SCRIPT = Path(__file__).with_name("remote") / "probe.py"
+
+
+def zones(network: Network) -> list[str]:
+    """Return the zones that can be looked from: all of a lab's, elsewhere those that have a host."""
+    spec = network.spec
+    inhabited = {host.zone for host in spec.hosts}
+    return [zone.name for zone in spec.zones if spec.backend == "lab" or zone.name in inhabited]
 
 
 def tcp(network: Network, zone: str, targets: Sequence[Target], seconds: float) -> dict[Target, bool]:
@@ -36,9 +44,7 @@ def ntp(network: Network, zone: str, targets: Sequence[Target], seconds: float) 
         found = network.python(_viewer(network, zone), "probe.py", question)
         return dict(zip(targets, found["ntp"], strict=True))
     with _guest(network, zone) as namespace:
-        argv = ["nsenter", f"--net=/run/netns/{namespace}", sys.executable, "-I", str(_SCRIPT)]
-        done = subprocess.run([*argv, json.dumps(question)], capture_output=True, text=True, check=True)
-    return dict(zip(targets, json.loads(done.stdout)["ntp"], strict=True))
+        return dict(zip(targets, _within(namespace, question)["ntp"], strict=True))
 
 
 def _question(tcp: Sequence[Target], ntp: Sequence[Target], seconds: float) -> dict[str, object]:
@@ -110,14 +116,12 @@ def _opens(address: str, port: int) -> bool:
 def past_the_router(network: Network, targets: Sequence[Target], seconds: float) -> dict[Target, bool]:
     """Say which ports of a lab's hosts open when no router filters, so that the hosts' own rules decide."""
 
-    def look() -> dict[Target, bool]:
-        found = {}
-        for target in targets:
-            try:
-                socket.create_connection(target, timeout=seconds).close()
-                found[target] = True
-            except OSError:
-                found[target] = False
-        return found
+    found = _within(names.lab_namespace(network.spec.network), _question(targets, [], seconds))
+    return dict(zip(targets, found["tcp"], strict=True))
 
-    return netns.inside(names.lab_namespace(network.spec.network), look)
+
+def _within(namespace: str, question: object) -> dict[str, list[bool]]:
+    """Run the probe in a namespace of this machine."""
+    argv = ["nsenter", f"--net=/run/netns/{namespace}", sys.executable, "-I", str(_SCRIPT)]
+    done = subprocess.run([*argv, json.dumps(question)], capture_output=True, text=True, check=True)
+    return cast(dict[str, list[bool]], json.loads(done.stdout))

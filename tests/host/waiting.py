@@ -1,4 +1,4 @@
-"""Wait for a state, or see that it lasts; bounded, and clear about what was seen last."""
+"""Wait for a state, or for the end of change; bounded, and clear about what was seen last."""
 
 from __future__ import annotations
 
@@ -30,11 +30,15 @@ def until(look: Callable[[], _T], good: Callable[[_T], bool], what: str, seconds
         time.sleep(_PAUSE)
 
 
-def lasts(look: Callable[[], _T], good: Callable[[_T], bool], what: str, seconds: float) -> None:
-    """See that what is seen stays good for ``seconds``; fail the test at once when it does not."""
+def settled(look: Callable[[], _T], what: str, quiet: float, seconds: float) -> _T:
+    """Return what is seen once it has not changed for ``quiet`` seconds; fail after ``seconds``."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        seen = look()
-        if not good(seen):
-            pytest.fail(f"did not last {seconds:g} s: {what}; seen: {seen}", pytrace=False)
+    value, since = look(), time.monotonic()
+    while time.monotonic() - since < quiet:
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds:g} s: {what}; seen last: {value}", pytrace=False)
         time.sleep(_PAUSE)
+        now = look()
+        if now != value:
+            value, since = now, time.monotonic()
+    return value

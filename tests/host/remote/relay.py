@@ -1,4 +1,7 @@
-"""Runs on a host: joins standard input and output to a TCP connection to ``argv[1]:argv[2]``."""
+"""Runs on a host: joins standard input and output to a TCP connection to ``argv[1]:argv[2]``.
+
+Writes one "+" of its own when it is connected; all that follows is the other side's.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import threading
 
 connection = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10)
 connection.settimeout(None)
+os.write(1, b"+")
 
 
 def _inwards() -> None:
