@@ -1,25 +1,49 @@
-"""Canonical packing and domain-separated SM3 digests, used by everything that is hashed or signed."""
+"""Hashes of the chain: SM3 (GB/T 32905), domain-separated, over one packed form of values."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
-_encoder = msgspec.msgpack.Encoder()
+from provnode.crypto.provider import CryptoError
+
+Packable = int | str | bytes | None | Sequence["Packable"]
+"""What is hashed or signed is made of these only: no maps, whose order could differ, and no floats."""
+
+HASH_BYTES = 32
 
 
-def pack(value: Any) -> bytes:  # noqa: ANN401 - nested lists of int, str, bytes and None
-    """Return the one msgpack encoding of nested lists of integers, strings, bytes and None."""
-    return _encoder.encode(value)
+def _start() -> hashlib._Hash:
+    try:
+        return hashlib.new("sm3")
+    except ValueError as error:
+        raise CryptoError("this Python's OpenSSL has no SM3", "use a Python built on OpenSSL 3") from error
+
+
+# copying a started hash costs half of making one
+_EMPTY = _start()
 
 
 def sm3(data: bytes) -> bytes:
-    """Return the 32-byte SM3 digest (GB/T 32905) of ``data``, computed by OpenSSL."""
-    return hashlib.new("sm3", data).digest()
+    """SM3, 32 bytes."""
+    state = _EMPTY.copy()
+    state.update(data)
+    return state.digest()
 
 
 def digest(tag: bytes, data: bytes) -> bytes:
-    """Return SM3 over the tag's length, the tag and the data: equal data under two tags never collide."""
-    return hashlib.new("sm3", bytes([len(tag)]) + tag + data).digest()
+    """SM3 of `data` in the domain `tag`: SM3(len(tag) | tag | data). A tag has at most 255 bytes."""
+    state = _EMPTY.copy()
+    state.update(bytes([len(tag)]) + tag)
+    state.update(data)
+    return state.digest()
+
+
+def pack(value: Packable) -> bytes:
+    """The one encoding of what is hashed or signed: MessagePack in its shortest form.
+
+    Raises OverflowError for integers beyond 64 bits.
+    """
+    return msgspec.msgpack.encode(value)

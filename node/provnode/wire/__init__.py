@@ -1,16 +1,25 @@
-"""Bytes in, typed values out: what is hashed, signed, stored and sent, with a strict limit on everything."""
+"""Everything that is sent, stored, hashed or signed, as bytes; strict on the way in."""
 
 from provnode.wire.blocks import (
     Block,
     Header,
+    certificate_hash,
     decode_block,
     decode_certificate,
+    decode_header,
     encode_block,
     encode_certificate,
+    encode_header,
     validators_hash,
 )
 from provnode.wire.errors import WireError
-from provnode.wire.limits import MAX_BLOCK_BYTES, MAX_FRAME_BYTES, MAX_TX_BYTES
+from provnode.wire.limits import (
+    MAX_BLOCK_BYTES,
+    MAX_FRAME_BYTES,
+    MAX_GOSSIP_BLOCKS,
+    MAX_GOSSIP_TXS,
+    MAX_TX_BYTES,
+)
 from provnode.wire.messages import (
     BlockRequest,
     BlockResponse,
@@ -24,11 +33,21 @@ from provnode.wire.messages import (
     decode_message,
     encode_message,
 )
-from provnode.wire.signing import precommit_sign_bytes, proposal_sign_bytes, vote_sign_bytes
+from provnode.wire.votes import (
+    decode_proposal,
+    decode_vote,
+    encode_proposal,
+    encode_vote,
+    precommit_sign_bytes,
+    proposal_sign_bytes,
+    vote_sign_bytes,
+)
 
 __all__ = [
     "MAX_BLOCK_BYTES",
     "MAX_FRAME_BYTES",
+    "MAX_GOSSIP_BLOCKS",
+    "MAX_GOSSIP_TXS",
     "MAX_TX_BYTES",
     "Block",
     "BlockRequest",
@@ -42,12 +61,19 @@ __all__ = [
     "TxMsg",
     "VoteMsg",
     "WireError",
+    "certificate_hash",
     "decode_block",
     "decode_certificate",
+    "decode_header",
     "decode_message",
+    "decode_proposal",
+    "decode_vote",
     "encode_block",
     "encode_certificate",
+    "encode_header",
     "encode_message",
+    "encode_proposal",
+    "encode_vote",
     "precommit_sign_bytes",
     "proposal_sign_bytes",
     "validators_hash",

@@ -1,25 +1,54 @@
-"""Blocks, headers and certificates as bytes."""
+"""Blocks, headers and certificates.
+
+header bytes      pack([1, chain_id, network, height, time_ms, parent, proposer, tx_root, state_root,
+                        validators_hash, last_commit_hash, tx_count])
+block id          digest("provnode.header", header bytes)
+certificate       pack([height, round, block_id, [[validator, signature], …]]), names ascending
+last commit hash  digest("provnode.certificate", certificate bytes)
+block bytes       pack([header, [transaction bytes, …], certificate of the parent | None])
+validators hash   digest("provnode.validators", pack([[name, organisation, public_key, power], …]))
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import astuple
 
 from provnode.core.types import Certificate, CommitSig, ValidatorSet
-from provnode.crypto.hashing import digest, pack
-from provnode.wire import fields
+from provnode.crypto.hashing import Packable, digest, pack
+from provnode.wire.codec import decode, encode
 from provnode.wire.errors import WireError
-from provnode.wire.limits import MAX_BLOCK_BYTES, MAX_HEIGHT, MAX_TX_BYTES, MAX_TXS, MAX_VALIDATORS
+from provnode.wire.limits import (
+    MAX_BLOCK_BYTES,
+    MAX_TXS,
+    MAX_VALIDATORS,
+    Hash,
+    Height,
+    Milliseconds,
+    Name,
+    Round,
+    Signature,
+    Tx,
+    TxCount,
+)
 
-_VERSION = 1
-_HEADER_FIELDS = 12
-_CERTIFICATE_BYTES = 64 * 1024
+_VERSION: Literal[1] = 1
+_HEADER_LIMIT = 2048
+_CERTIFICATE_LIMIT = 256 * 1024
 
 
 @dataclass(frozen=True)
 class Header:
-    """A block's header; ``state_root`` is the state after the block (``time_ms``: Unix milliseconds)."""
+    """What a certificate is over. Roots and hashes are 32 bytes, the time is Unix time in milliseconds.
+
+    `state_root` is the state after this very block.
+    """
 
     chain_id: str
     network: str
@@ -33,32 +62,15 @@ class Header:
     last_commit_hash: bytes
     tx_count: int
 
-    def as_list(self) -> list[Any]:
-        """Return the fields in the order in which they are hashed."""
-        return [
-            _VERSION,
-            self.chain_id,
-            self.network,
-            self.height,
-            self.time_ms,
-            self.parent,
-            self.proposer,
-            self.tx_root,
-            self.state_root,
-            self.validators_hash,
-            self.last_commit_hash,
-            self.tx_count,
-        ]
-
     @cached_property
     def block_id(self) -> bytes:
-        """Return the block's id: SM3 of its header."""
-        return digest(b"provnode.header", pack(self.as_list()))
+        """The id of the block: the hash of this header."""
+        return digest(b"provnode.header", encode_header(self))
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block: header, transactions as bytes, and the certificate of its parent (None at height 1)."""
+    """A header, the transactions as they were submitted, and what committed the parent (block 1: None)."""
 
     header: Header
     txs: tuple[bytes, ...]
@@ -66,81 +78,113 @@ class Block:
 
     @property
     def block_id(self) -> bytes:
-        """Return the block's id."""
+        """The hash of the header, which covers the rest through its roots."""
         return self.header.block_id
 
 
+class _Header(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    version: Literal[1]
+    chain_id: Name
+    network: Name
+    height: Height
+    time_ms: Milliseconds
+    parent: Hash
+    proposer: Name
+    tx_root: Hash
+    state_root: Hash
+    validators_hash: Hash
+    last_commit_hash: Hash
+    tx_count: TxCount
+
+    @classmethod
+    def of(cls, found: Header) -> _Header:
+        return cls(_VERSION, *(getattr(found, field.name) for field in fields(Header)))
+
+    def header(self) -> Header:
+        _, *values = astuple(self)
+        return Header(*values)
+
+
+class _CommitSig(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    validator: Name
+    signature: Signature
+
+
+class WireCertificate(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """[height, round, block_id, [[validator, signature], …]]"""
+
+    height: Height
+    round: Round
+    block_id: Hash
+    signatures: Annotated[tuple[_CommitSig, ...], Meta(min_length=1, max_length=MAX_VALIDATORS)]
+
+    @classmethod
+    def of(cls, found: Certificate) -> WireCertificate:
+        """The form in which `found` is stored, sent and hashed."""
+        signatures = tuple(_CommitSig(one.validator, one.signature) for one in found.signatures)
+        return cls(found.height, found.round, found.block_id, signatures)
+
+    def certificate(self) -> Certificate:
+        """What was stored or sent. Raises WireError unless the names ascend."""
+        names = [one.validator for one in self.signatures]
+        if any(name >= later for name, later in pairwise(names)):
+            raise WireError("certificate: signatures are not one a validator in ascending order")
+        signatures = tuple(CommitSig(one.validator, one.signature) for one in self.signatures)
+        return Certificate(self.height, self.round, self.block_id, signatures)
+
+
+class _Block(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    header: _Header
+    txs: Annotated[tuple[Tx, ...], Meta(max_length=MAX_TXS)]
+    last_commit: WireCertificate | None
+
+
+_header = msgspec.msgpack.Decoder(_Header)
+_certificate = msgspec.msgpack.Decoder(WireCertificate)
+_block = msgspec.msgpack.Decoder(_Block)
+
+
+def encode_header(header: Header) -> bytes:
+    """The header bytes that the block id is the hash of."""
+    return encode(_Header.of(header), _HEADER_LIMIT, "header")
+
+
+def decode_header(raw: bytes) -> Header:
+    """A header. Raises WireError."""
+    return decode(_header, raw, _HEADER_LIMIT, "header").header()
+
+
 def encode_certificate(certificate: Certificate) -> bytes:
-    """Return a certificate's bytes; its signatures are in the order of the validators' names."""
-    return pack(_certificate_list(certificate))
+    """The certificate's bytes, whose hash the next header carries."""
+    return encode(WireCertificate.of(certificate), _CERTIFICATE_LIMIT, "certificate")
 
 
 def decode_certificate(raw: bytes) -> Certificate:
-    """Return the certificate; raises WireError."""
-    return read_certificate(fields.unpack(raw, "certificate", _CERTIFICATE_BYTES))
+    """A certificate; its signatures are not verified here. Raises WireError."""
+    return decode(_certificate, raw, _CERTIFICATE_LIMIT, "certificate").certificate()
 
 
 def encode_block(block: Block) -> bytes:
-    """Return a block's bytes."""
-    last = None if block.last_commit is None else _certificate_list(block.last_commit)
-    return pack([block.header.as_list(), list(block.txs), last])
+    """The block's bytes. Raises WireError beyond 16 MiB."""
+    last_commit = None if block.last_commit is None else WireCertificate.of(block.last_commit)
+    return encode(_Block(_Header.of(block.header), block.txs, last_commit), MAX_BLOCK_BYTES, "block")
 
 
 def decode_block(raw: bytes) -> Block:
-    """Return the block; raises WireError. Its content is not judged here."""
-    header, txs, last = fields.fields(fields.unpack(raw, "block", MAX_BLOCK_BYTES), 3, "block")
-    return Block(
-        _read_header(header),
-        tuple(
-            fields.octets(tx, "transaction", MAX_TX_BYTES)
-            for tx in fields.items(txs, MAX_TXS, "transactions")
-        ),
-        None if last is None else read_certificate(last),
-    )
+    """A block whose form is right; its content is for the ledger to check. Raises WireError."""
+    found = decode(_block, raw, MAX_BLOCK_BYTES, "block")
+    last_commit = None if found.last_commit is None else found.last_commit.certificate()
+    return Block(found.header.header(), found.txs, last_commit)
 
 
 def validators_hash(validators: ValidatorSet) -> bytes:
-    """Return the digest of a validator set, as headers carry it."""
-    listed = [[v.name, v.organisation, v.public_key, v.power] for v in validators.validators]
-    return digest(b"provnode.validators", pack(listed))
+    """The hash by which a header names who decides on it."""
+    members: list[Packable] = [[one.name, one.organisation, one.public_key, one.power] for one in validators]
+    return digest(b"provnode.validators", pack(members))
 
 
-def _certificate_list(certificate: Certificate) -> list[Any]:
-    signatures = [[s.validator, s.signature] for s in certificate.signatures]
-    return [certificate.height, certificate.round, certificate.block_id, signatures]
-
-
-def read_certificate(value: object) -> Certificate:
-    """Return a certificate from a decoded list; raises WireError."""
-    height, round_, block_id, signatures = fields.fields(value, 4, "certificate")
-    read = []
-    for item in fields.items(signatures, MAX_VALIDATORS, "certificate signatures"):
-        name, signature = fields.fields(item, 2, "commit signature")
-        read.append(CommitSig(fields.text(name, "validator"), fields.signature(signature)))
-    names = [signature.validator for signature in read]
-    if names != sorted(set(names)):
-        raise WireError("certificate signatures: not one a validator in the order of names")
-    return Certificate(
-        fields.height(height),
-        fields.round_(round_),
-        fields.digest(block_id, "certificate block id"),
-        tuple(read),
-    )
-
-
-def _read_header(value: object) -> Header:
-    f = fields.fields(value, _HEADER_FIELDS, "header")
-    fields.integer(f[0], "header version", _VERSION, _VERSION)
-    return Header(
-        chain_id=fields.text(f[1], "chain_id"),
-        network=fields.text(f[2], "network"),
-        height=fields.height(f[3]),
-        time_ms=fields.integer(f[4], "time_ms", 0, MAX_HEIGHT),
-        parent=fields.digest(f[5], "parent"),
-        proposer=fields.text(f[6], "proposer"),
-        tx_root=fields.digest(f[7], "tx_root"),
-        state_root=fields.digest(f[8], "state_root"),
-        validators_hash=fields.digest(f[9], "validators_hash"),
-        last_commit_hash=fields.digest(f[10], "last_commit_hash"),
-        tx_count=fields.integer(f[11], "tx_count", 0, MAX_TXS),
-    )
+def certificate_hash(certificate: Certificate | None) -> bytes:
+    """`last_commit_hash` of the next header; 32 zero bytes in block 1, whose parent has no certificate."""
+    if certificate is None:
+        return bytes(32)
+    return digest(b"provnode.certificate", encode_certificate(certificate))

@@ -1,5 +1,7 @@
 """The one error of this room."""
 
+from __future__ import annotations
+
 
 class WireError(ValueError):
-    """Bytes that are not what they should be; the message names field, what was found and what is allowed."""
+    """Bytes that are not what they should be; the message says what was found and what is allowed."""

@@ -1,13 +1,36 @@
-"""How large anything may be that comes over the wire or from disk."""
+"""Sizes, counts and ranges of everything that comes from outside; one home for each figure."""
 
-MAX_BLOCK_BYTES = 16 * 1024 * 1024  # JR/T 0314 clause 7: at most 16 MB a block
-MAX_TX_BYTES = 4 * 1024 * 1024
-MAX_FRAME_BYTES = MAX_BLOCK_BYTES + 64 * 1024
-MAX_VALIDATORS = 128
-MAX_TXS = 65_536
-MAX_BATCH = 4_096
-MAX_SYNC_BLOCKS = 64
-MAX_NAME = 128
-MAX_SIGNATURE = 128
-MAX_HEIGHT = 2**62
-MAX_ROUND = 2**31
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+MIB = 1024 * 1024
+# JR/T 0314 clause 7: a block is at most 16 MB
+MAX_BLOCK_BYTES = 16 * MIB
+MAX_TX_BYTES = 4 * MIB
+# a block with its certificate, and what frames them
+MAX_FRAME_BYTES = MAX_BLOCK_BYTES + MIB
+# a transaction takes some 130 bytes even when it carries nothing
+MAX_TXS = 131_072
+MAX_VALIDATORS = 256
+MAX_SIGNATURE_BYTES = 128
+# transactions in one message, blocks in one request
+MAX_GOSSIP_TXS = 4_096
+MAX_GOSSIP_BLOCKS = 64
+MAX_HEIGHT = 2**53 - 1
+MAX_ROUND = 2**31 - 1
+
+Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Height = Annotated[int, Meta(ge=1, le=MAX_HEIGHT)]
+# 0 before the first block
+KnownHeight = Annotated[int, Meta(ge=0, le=MAX_HEIGHT)]
+Round = Annotated[int, Meta(ge=0, le=MAX_ROUND)]
+ValidRound = Annotated[int, Meta(ge=-1, le=MAX_ROUND)]
+Milliseconds = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+TxCount = Annotated[int, Meta(ge=0, le=MAX_TXS)]
+Signature = Annotated[bytes, Meta(min_length=1, max_length=MAX_SIGNATURE_BYTES)]
+Tx = Annotated[bytes, Meta(min_length=1, max_length=MAX_TX_BYTES)]
+BlockBytes = Annotated[bytes, Meta(min_length=1, max_length=MAX_BLOCK_BYTES)]
