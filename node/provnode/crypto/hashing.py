@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 
 import msgspec
 
 from provnode.crypto.provider import CryptoError
-
-Packable = int | str | bytes | None | Sequence["Packable"]
-"""What is hashed or signed is made of these only: no maps, whose order could differ, and no floats."""
 
 HASH_BYTES = 32
 
@@ -41,7 +37,7 @@ def digest(tag: bytes, data: bytes) -> bytes:
     return state.digest()
 
 
-def pack(value: Packable) -> bytes:
+def pack(value: object) -> bytes:
     """The one encoding of what is hashed or signed: MessagePack in its shortest form.
 
     Raises OverflowError for integers beyond 64 bits.

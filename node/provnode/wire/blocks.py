@@ -21,7 +21,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import astuple
 
 from provnode.core.types import Certificate, CommitSig, ValidatorSet
-from provnode.crypto.hashing import Packable, digest, pack
+from provnode.crypto.hashing import digest, pack
 from provnode.wire.codec import decode, encode
 from provnode.wire.errors import WireError
 from provnode.wire.limits import (
@@ -179,7 +179,7 @@ def decode_block(raw: bytes) -> Block:
 
 def validators_hash(validators: ValidatorSet) -> bytes:
     """The hash by which a header names who decides on it."""
-    members: list[Packable] = [[one.name, one.organisation, one.public_key, one.power] for one in validators]
+    members = [[one.name, one.organisation, one.public_key, one.power] for one in validators]
     return digest(b"provnode.validators", pack(members))
 
 
