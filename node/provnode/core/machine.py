@@ -21,7 +21,7 @@ from provnode.core.events import (
     VoteReceived,
 )
 from provnode.core.types import Proposal, Step, ValidatorSet, Vote, VoteType
-from provnode.core.votes import MAX_ROUNDS_AHEAD, Conflict, VoteKeeper
+from provnode.core.votes import MAX_ROUNDS_AHEAD, VoteKeeper
 
 
 class Machine:
@@ -44,11 +44,16 @@ class Machine:
         self._params = params
         self._votes = VoteKeeper(validators)
         self._proposals: dict[int, tuple[Proposal, bool]] = {}
+        self._valid_blocks: set[bytes] = set()
         self._done: set[tuple[str, int]] = set()
         self._out: list[Effect] = []
 
+    def wants(self, vote: Vote) -> bool:
+        """Tell whether a vote could change anything here, before its signature is verified."""
+        return vote.height == self.height and self._votes.wants(vote, max(self.round, 0))
+
     def votes(self, round_: int, kind: VoteType) -> tuple[Vote, ...]:
-        """Return the votes held for a round, for gossip."""
+        """Return the votes held for a round, for gossip; an equivocator may have more than one."""
         return self._votes.votes(round_, kind)
 
     def rounds(self) -> tuple[int, ...]:
@@ -87,15 +92,20 @@ class Machine:
             return
         if proposal.proposer != self.validators.proposer(self.height, round_):
             return
-        if -1 <= proposal.valid_round < round_:
-            self._proposals.setdefault(round_, (proposal, valid))
+        if not -1 <= proposal.valid_round < round_:
+            return
+        # the round's first proposal counts; it may be found valid later, when our clock has caught up
+        first, found = self._proposals.setdefault(round_, (proposal, valid))
+        if first.block_id == proposal.block_id and valid:
+            self._proposals[round_] = (first, found or valid)
+            self._valid_blocks.add(proposal.block_id)
 
     def _keep_vote(self, vote: Vote) -> None:
         if vote.height != self.height:
             return
-        result = self._votes.add(vote, max(self.round, 0))
-        if isinstance(result, Conflict):
-            self._out.append(DoubleVote(result.first, result.second))
+        conflict = self._votes.add(vote, max(self.round, 0))
+        if conflict is not None:
+            self._out.append(DoubleVote(conflict.first, conflict.second))
 
     def _start_round(self, round_: int) -> None:
         # lines 11 to 21
@@ -169,14 +179,11 @@ class Machine:
         return True
 
     def _rule_lock(self) -> bool:
-        # lines 36 to 43
-        held = self._proposals.get(self.round)
-        if self.step < Step.PREVOTE or held is None or not held[1]:
+        # lines 36 to 43; the block may be known from another round's proposal, its validity is the same
+        block_id = self._votes.quorum_block(self.round, VoteType.PREVOTE)
+        if self.step < Step.PREVOTE or block_id is None or block_id not in self._valid_blocks:
             return False
-        block_id = held[0].block_id
-        if not self._votes.quorum_for(self.round, VoteType.PREVOTE, block_id) or not self._once(
-            "lock", self.round
-        ):
+        if not self._once("lock", self.round):
             return False
         if self.step == Step.PREVOTE:
             self.locked = (self.round, block_id)
@@ -203,17 +210,17 @@ class Machine:
         return True
 
     def _rule_commit(self) -> bool:
-        # lines 49 to 54; any round's proposal may have become final
-        for round_, (proposal, valid) in sorted(self._proposals.items()):
-            if valid and self._votes.quorum_for(round_, VoteType.PRECOMMIT, proposal.block_id):
+        # lines 49 to 54; any round may turn out to have decided
+        for round_ in self._votes.rounds():
+            block_id = self._votes.quorum_block(round_, VoteType.PRECOMMIT)
+            if block_id is not None and block_id in self._valid_blocks:
                 self.committed = True
-                certificate = self._votes.certificate(self.height, round_, proposal.block_id)
-                self._out.append(Commit(certificate))
+                self._out.append(Commit(self._votes.certificate(self.height, round_, block_id)))
                 return True
         return False
 
     def _rule_skip(self) -> bool:
-        # lines 55 and 56
+        # lines 55 and 56; f+1 in that round or beyond it hold an honest one as well
         round_ = self._votes.skip_round(self.round)
         if round_ is None:
             return False
