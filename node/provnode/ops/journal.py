@@ -78,9 +78,9 @@ def _write(event: Event) -> list[object]:
         case ValueReady(height, round_, block_id):
             return [_VALUE, height, round_, block_id]
         case ProposalReceived(proposal, valid):
-            return [_PROPOSAL, wire.encode_message(wire.ProposalMsg(proposal, b"")), int(valid)]
+            return [_PROPOSAL, wire.encode_proposal(proposal), int(valid)]
         case VoteReceived(vote):
-            return [_VOTE, wire.encode_message(wire.VoteMsg(vote))]
+            return [_VOTE, wire.encode_vote(vote)]
         case TimeoutFired(step, height, round_):
             return [_TIMEOUT, int(step), height, round_]
 
@@ -92,13 +92,9 @@ def _read(item: list[object]) -> Event:
         case [1, int(height), int(round_), bytes(block_id)]:
             return ValueReady(height, round_, block_id)
         case [2, bytes(raw), int(valid)]:
-            message = wire.decode_message(raw)
-            if isinstance(message, wire.ProposalMsg):
-                return ProposalReceived(message.proposal, bool(valid))
+            return ProposalReceived(wire.decode_proposal(raw), bool(valid))
         case [3, bytes(raw)]:
-            message = wire.decode_message(raw)
-            if isinstance(message, wire.VoteMsg):
-                return VoteReceived(message.vote)
+            return VoteReceived(wire.decode_vote(raw))
         case [4, int(step), int(height), int(round_)]:
             return TimeoutFired(Step(step), height, round_)
     raise ValueError(f"unknown record {item[:1]}")

@@ -70,6 +70,7 @@ class LocalNetwork:
         self.document = self._document()
         self.genesis: Genesis = parse_genesis(self.document)
         self.nodes: dict[str, Node] = {}
+        self._watchers: dict[str, asyncio.Task[None]] = {}
         self._serial = 0
 
     def _document(self) -> dict[str, Any]:
@@ -129,10 +130,21 @@ class LocalNetwork:
         for name in names or self.members:
             self.nodes[name] = Node(self.setup(name))
             await self.nodes[name].start()
+            self._watchers[name] = asyncio.create_task(self.nodes[name].failed())
+
+    def check(self) -> None:
+        """Raise what killed a node that should be running."""
+        for watcher in self._watchers.values():
+            if watcher.done():
+                watcher.result()
 
     async def stop(self, *names: str) -> None:
         """Stop these nodes, or all that run."""
-        chosen = [self.nodes.pop(name) for name in names or tuple(self.nodes)]
+        self.check()
+        names = names or tuple(self.nodes)
+        for name in names:
+            self._watchers.pop(name).cancel()
+        chosen = [self.nodes.pop(name) for name in names]
         await asyncio.gather(*(node.stop() for node in chosen))
 
     def transaction(self, title: str = "一", size: int = 0) -> bytes:
@@ -162,18 +174,20 @@ class LocalNetwork:
     async def reach(self, height: int, *names: str, seconds: float = 20.0) -> None:
         """Wait until these nodes, or all that run, have `height`."""
         nodes = [self.nodes[name] for name in names] or list(self.nodes.values())
-        await until(
-            lambda: all(node.height >= height for node in nodes),
-            f"height {height}; have { {n: x.height for n, x in self.nodes.items()} }",
-            seconds,
-        )
+
+        def reached() -> bool:
+            self.check()
+            return all(node.height >= height for node in nodes)
+
+        await until(reached, f"height {height} on {', '.join(names) or 'all'}", seconds)
 
     def same_chain(self) -> int:
         """Assert that all running nodes have the same blocks up to the least height, and give that height."""
         least = min(node.height for node in self.nodes.values())
         for height in range(1, least + 1):
-            ids = {node.ledger.block(height)["hash"] for node in self.nodes.values()}  # type: ignore[call-overload, index, unused-ignore]
-            assert len(ids) == 1, f"fork at height {height}: {ids}"
+            rows = [node.store.block(height) for node in self.nodes.values()]
+            ids = {row.block_id for row in rows if row is not None}
+            assert None not in rows and len(ids) == 1, f"fork at height {height}: {ids}"
         return least
 
     def validator(self, name: str) -> Validator:
