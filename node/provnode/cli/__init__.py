@@ -1,0 +1,1 @@
+"""The ``provnode`` command."""

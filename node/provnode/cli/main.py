@@ -1,0 +1,124 @@
+"""``provnode``: run a node, ask it, make its keys, sign and submit, verify proofs.
+
+Exit codes: 0 done, 1 a finding or refusal, 2 wrong use. Every subcommand is imported when it is used, so that
+a status costs no more than it must.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+
+CONFIG = Path("/etc/provnode/config.toml")
+SOCKET = Path("/run/provnode/admin.sock")
+
+
+class RefusalError(Exception):
+    """A command that can't do what it was asked; the message says why and what to do."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    given = _parser().parse_args(argv)
+    module, function = given.run.split(":")
+    try:
+        code: int = getattr(importlib.import_module(f"provnode.cli.{module}"), function)(given)
+    except RefusalError as error:
+        print(f"provnode: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # the reader of our output went away: nothing is left to say
+        return 1
+    return code
+
+
+def print_json(value: object) -> None:
+    """Print a value as one line of JSON."""
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="provnode",
+        description="A BFT node with national cryptography (SM2, SM3, SM4).",
+        epilog="Example: provnode status --json",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: str, text: str, example: str) -> argparse.ArgumentParser:
+        found = commands.add_parser(name, help=text, description=text, epilog=f"Example: provnode {example}")
+        found.set_defaults(run=run)
+        return found
+
+    for name, text in (
+        ("init", "check configuration, genesis, keys and certificate, and make the data folder"),
+        ("run", "run the node until it is told to stop"),
+    ):
+        _config(add(name, f"node:{name}", text, f"{name} --config /etc/provnode/config.toml"))
+
+    status = add("status", "local:status", "ask the node on this host how it is", "status --json")
+    status.add_argument("--socket", type=Path, default=SOCKET, help="the node's unix socket")
+    status.add_argument("--json", action="store_true", help="print JSON")
+    block = add("block", "local:block", "show a committed block", "block 12")
+    block.add_argument("height", type=int)
+    block.add_argument("--socket", type=Path, default=SOCKET, help="the node's unix socket")
+
+    keygen = add("keygen", "keys:keygen", "make an SM2 key and print its public key", "keygen --out key.pem")
+    which = keygen.add_mutually_exclusive_group(required=True)
+    which.add_argument("--out", type=Path, help="write a new private key here, mode 0600; never overwrites")
+    which.add_argument("--ensure", type=Path, help="like --out, but keep a key that is there")
+    which.add_argument("--show", type=Path, help="only print the public key of this private key")
+    csr = add(
+        "csr", "keys:csr", "print a certificate request", "csr --key key.pem --name v1 --organisation zjex"
+    )
+    csr.add_argument("--key", type=Path, required=True)
+    csr.add_argument("--name", required=True)
+    csr.add_argument("--organisation", required=True)
+
+    _add_client_commands(add)
+    verify = add("verify", "verify:verify", "verify a proof bundle against a genesis", "verify proof.json")
+    verify.add_argument("bundle", type=Path, help="a file as `provnode tx prove` prints it")
+    verify.add_argument("--genesis", type=Path, default=Path("/etc/provnode/genesis.json"))
+    version = add("version", "local:version", "print the version", "version --json")
+    version.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _add_client_commands(add: object) -> None:
+    assert callable(add)  # noqa: S101 - tells the type checker what the caller passes
+    tx = add("tx", "client:tx", "submit an object, get it, or get its proof", "tx get OBJECT_ID --node v2")
+    tx.add_argument("verb", choices=("put", "get", "prove"))
+    tx.add_argument("what", help="put: a file with one object as JSON; get, prove: an object id")
+    tx.add_argument("--version", type=int, help="get, prove: the object's version (the latest if left out)")
+    for parser in (
+        tx,
+        add(
+            "submit",
+            "client:submit",
+            "submit objects from standard input, one a line",
+            "submit < objects.ndjson",
+        ),
+        add(
+            "read",
+            "client:read",
+            "read objects with verified proofs; ids from standard input",
+            "read --node v2",
+        ),
+    ):
+        _config(parser)
+        parser.add_argument(
+            "--node", help="the RPC node to ask; this host's own node, or the first peer, if left out"
+        )
+
+
+def _config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, default=CONFIG, help=f"configuration file ({CONFIG})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
