@@ -15,7 +15,7 @@ import re
 import tempfile
 import time
 
-from machine import environment, provchain
+from bench.machine import environment, provchain
 
 
 def _timed(verb: str, network: str, *options: str, home: str | None = None) -> dict[str, object]:
@@ -29,9 +29,7 @@ def _timed(verb: str, network: str, *options: str, home: str | None = None) -> d
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--network", required=True, help="a network of the bench's own; it is removed")
     parser.add_argument("--no-cold", action="store_true", help="leave out the cold start")
     options = parser.parse_args()
