@@ -72,7 +72,7 @@ def test_the_host_says_which_engine_it_runs(
     assert (described["engine"], described["version"]) == (spec.engine.name, spec.engine.version)
     is_node = spec.host(name).is_node
     assert described["unit"] == (engine.unit if is_node else None)
-    assert described["user"] == (engine.user if is_node else described["user"])
+    assert described["user"] == engine.user
     wanted = {"status", "block"} if is_node else {"submit", "read"}
     assert wanted <= set(described["verbs"])
 

@@ -38,8 +38,10 @@ class Provnode:
         "ProtectKernelLogs": "yes",
         "ProtectKernelModules": "yes",
         "ProtectKernelTunables": "yes",
+        "ProcSubset": "pid",
         "ProtectProc": "invisible",
         "ProtectSystem": "strict",
+        "RemoveIPC": "yes",
         "RestrictRealtime": "yes",
         "RestrictSUIDSGID": "yes",
         "UMask": "0077",
@@ -47,22 +49,29 @@ class Provnode:
 
     def kept(self, host: Host) -> Sequence[Kept]:
         """Return its files on a host: keys, configuration, data."""
-        own = "provnode" if host.is_node else "root"
-        files = [
+        own = self.user  # clients have its account too: their identity and key are its
+        kept = [
+            Kept("/etc/provchain/identity", own, own, "0750", "directory"),
             Kept("/etc/provchain/identity/key.pem", own, own, "0600"),
-            Kept("/etc/provchain/identity/cert.pem", "root", "root", "0644"),
+            Kept("/etc/provchain/identity/cert.pem", own, own, "0644"),
+            Kept("/etc/provchain/trust", "root", "root", "0755", "directory"),
             Kept("/etc/provchain/engine.json", "root", "root", "0644"),
             Kept("/etc/provchain/digest", "root", "root", "0644"),
+            Kept("/etc/provnode", "root", "root", "0755", "directory"),
             Kept("/etc/provnode/genesis.json", "root", "root", "0644"),
+            Kept("/etc/provnode/config.toml", "root", "root", "0644"),
+            Kept("/var/lib/provnode", own, own, "0700", "directory"),
+            Kept("/opt/provnode", "root", "root", "0755", "directory"),
         ]
-        if host.is_node:
-            files.append(Kept("/etc/provnode/config.toml", "root", own, "0640"))
-            files.append(Kept("/var/lib/provnode", own, own, "0700", "directory"))
         if "validator" in host.roles:
-            files.append(Kept("/etc/provnode/consensus_key.pem", own, own, "0600"))
+            kept.append(Kept("/var/lib/provnode/keys/consensus.pem", own, own, "0600"))
         else:
-            files.append(Kept("/etc/provchain/client/key.pem", "root", "root", "0600"))
-        return files
+            kept.append(Kept("/etc/provchain/client", own, own, "0700", "directory"))
+            kept.append(Kept("/etc/provchain/client/key.pem", own, own, "0600"))
+        if host.is_node:
+            kept.append(Kept("/run/provnode", own, own, "0750", "directory"))
+            kept.append(Kept("/etc/systemd/system/provnode.service", "root", "root", "0644"))
+        return kept
 
     def serves(self, session: Session) -> bool:
         """Say whether the service rpc answers a request in a session that was negotiated."""
