@@ -41,7 +41,7 @@ def ensure(engine: str, version: str, log: Path, detail: Callable[[str], None]) 
     target.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=".build-", dir=target.parent))
     try:
-        values = {"out": str(building), "key": str(release_key()), "cache": str(cache()), "version": version}
+        values = {"out": str(building), "key": str(release_key()), "uv": _uv(), "version": version}
         argv = [sys.executable, *(word.format(**values) for word in recipe["build"])]
         run_tool(argv, log=log, detail=detail)
         building.chmod(0o755)
@@ -51,6 +51,12 @@ def ensure(engine: str, version: str, log: Path, detail: Callable[[str], None]) 
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return target, True
+
+
+def _uv() -> str:
+    """Return the uv that set this environment up; each version has a folder named by its lock's content."""
+    lock = hashlib.sha256((REPOSITORY / "tools" / "uv.lock").read_bytes()).hexdigest()
+    return str(cache() / f"uv-{lock[:16]}" / "bin" / "uv")
 
 
 def release_key() -> Path:

@@ -1,0 +1,40 @@
+"""Sign a host's request with its organisation's authority, on the controller."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from provchain.errors import ProvchainError
+from provchain.pki import Authority, Wanted
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
+    """``authority: {folder, organisations}`` gives the trust bundle; with ``request`` also a certificate."""
+
+    _requires_connection = False
+    _VALID_ARGS = frozenset({"folder", "organisations", "request", "host", "organisation", "dns", "address", "days"})
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Make missing authorities (not in check mode) and issue what is asked for."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        given, folder = self._task.args, Path(self._task.args["folder"])
+        try:
+            authorities = {name: Authority(folder, name) for name in given["organisations"]}
+            if self._task.check_mode:
+                present = {n: a for n, a in authorities.items() if a.certificate.exists()}
+                trust = {n: a.certificate.read_text() for n, a in present.items()}
+                return result | {"changed": len(present) < len(authorities), "trust": trust}
+            new = [name for name, authority in authorities.items() if not authority.certificate.exists()]
+            result |= {"changed": bool(new), "trust": {n: a.ensure() for n, a in authorities.items()}}
+            if given.get("request"):
+                wanted = Wanted(
+                    given["host"], given["organisation"], given["dns"], given["address"], int(given["days"])
+                )
+                certificate = authorities[given["organisation"]].issue(given["request"], wanted)
+                result |= {"changed": True, "certificate": certificate}
+        except ProvchainError as error:
+            return result | {"failed": True, "msg": "; ".join(error.lines())}
+        return result

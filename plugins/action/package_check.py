@@ -1,0 +1,29 @@
+"""Check a package folder's signature and digests on the controller, before anything is copied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from provchain.errors import ProvchainError
+from provchain.pki.openssl import verify_manifest
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
+    """``package_check: {folder, key}``: returns the .deb's and .rpm's paths."""
+
+    _requires_connection = False
+    _VALID_ARGS = frozenset({"folder", "key"})
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Verify, or fail with what is wrong."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        folder = Path(self._task.args["folder"])
+        try:
+            digests = verify_manifest(folder, Path(self._task.args["key"]))
+        except ProvchainError as error:
+            return result | {"failed": True, "msg": "; ".join(error.lines())}
+        files = {Path(name).suffix.lstrip("."): str(folder / name) for name in digests}
+        return result | {"changed": False, "files": files, "digests": digests}

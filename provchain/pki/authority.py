@@ -1,0 +1,129 @@
+"""One SM2 certificate authority an organisation: it signs requests of that organisation's hosts only."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from provchain.pki.openssl import SIGN, VERIFY, PkiError, openssl
+
+MAX_DAYS = 397
+# An authority outlives what it issues many times over; it is replaced by a new trust bundle.
+_AUTHORITY_DAYS = 3650
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a host's certificate must say: its name, its organisation, its alternative names, its days."""
+
+    host: str
+    organisation: str
+    dns: str
+    address: str
+    days: int
+
+
+class Authority:
+    """The authority of one organisation, kept in a folder of its own (mode 0700)."""
+
+    def __init__(self, folder: Path, organisation: str) -> None:
+        if not _NAME.fullmatch(organisation):
+            raise PkiError(f"organisation {organisation!r} can't name an authority")
+        self.organisation = organisation
+        self.folder = folder / organisation
+        self._key, self.certificate = self.folder / "ca.key", self.folder / "ca.pem"
+
+    def ensure(self) -> str:
+        """Make key and certificate unless they are there; return the certificate as PEM."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._locked():
+            if not self._key.exists():
+                pem = openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:SM2")
+                _write(self._key, pem, 0o600)
+            if not self.certificate.exists():
+                _write(self.certificate, self._self_signed(), 0o644)
+        return self.certificate.read_text(encoding="ascii")
+
+    def _self_signed(self) -> bytes:
+        return openssl(
+            "req", "-x509", "-new", "-key", self._key, "-sm3", *SIGN,
+            "-subj", f"/O={self.organisation}/CN={self.organisation} authority",
+            "-days", str(_AUTHORITY_DAYS), "-set_serial", _serial(),
+            "-addext", "basicConstraints=critical,CA:TRUE,pathlen:0",
+            "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+        )  # fmt: skip
+
+    def issue(self, request: str, wanted: Wanted) -> str:
+        """Sign a request for just what is wanted and return the certificate as PEM.
+
+        Raises PkiError if the request's own signature doesn't hold, its key isn't SM2, its subject is
+        another, or more than 397 days are wanted. Nothing that the request asks for beyond its key and
+        subject is taken over.
+        """
+        self._refuse(request, wanted)
+        self.ensure()
+        extensions = (
+            "basicConstraints=critical,CA:FALSE\n"
+            "keyUsage=critical,digitalSignature\n"
+            "extendedKeyUsage=serverAuth,clientAuth\n"
+            f"subjectAltName=DNS:{wanted.dns},IP:{wanted.address}\n"
+            "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n"
+        )
+        serial = _serial()
+        with tempfile.NamedTemporaryFile("w", suffix=".cnf") as file:
+            file.write(extensions)
+            file.flush()
+            pem = openssl(
+                "x509", "-req", "-CA", self.certificate, "-CAkey", self._key, "-sm3", *SIGN, *VERIFY,
+                "-days", str(wanted.days), "-set_serial", serial, "-extfile", file.name,
+                stdin=request.encode(),
+            )  # fmt: skip
+        openssl("verify", *VERIFY, "-CAfile", self.certificate, stdin=pem)
+        issued = self.folder / "issued"
+        issued.mkdir(exist_ok=True, mode=0o700)
+        _write(issued / f"{wanted.host}-{serial[2:]}.pem", pem, 0o644)
+        return pem.decode("ascii")
+
+    def _refuse(self, request: str, wanted: Wanted) -> None:
+        if wanted.organisation != self.organisation:
+            raise PkiError(f"the authority of {self.organisation} signs nothing for {wanted.organisation}")
+        if not 1 <= wanted.days <= MAX_DAYS:
+            raise PkiError(f"{wanted.days} days are wanted", cause=f"1 to {MAX_DAYS} are allowed")
+        raw = request.encode()
+        openssl("req", "-verify", "-noout", *VERIFY, stdin=raw)
+        public = openssl("req", "-noout", "-pubkey", stdin=raw)
+        if b"SM2" not in openssl("pkey", "-pubin", "-noout", "-text", stdin=public):
+            raise PkiError(f"{wanted.host}: the request's key is not SM2")
+        subject = openssl("req", "-noout", "-subject", "-nameopt", "RFC2253", stdin=raw).decode().strip()
+        expected = f"subject=O={wanted.organisation},CN={wanted.host}"
+        if subject != expected:
+            raise PkiError(f"{wanted.host}: the request's subject is another", cause=f"{subject}, not {expected}")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self.folder / ".lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def _serial() -> str:
+    """Return a random serial of 126 bits (CA/Browser Forum asks for 64 or more)."""
+    return f"0x{secrets.randbits(126) | 1 << 125:x}"
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(handle, "wb") as sink:
+        sink.write(content)
+        sink.flush()
+        os.fsync(sink.fileno())
+    new.replace(path)

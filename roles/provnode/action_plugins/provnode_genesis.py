@@ -1,0 +1,75 @@
+"""Build the network's genesis once, on the controller, from what the hosts said their public keys are."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
+    """``provnode_genesis: {file, schemas, spec, keys}``: an existing file is never changed.
+
+    ``keys`` maps a host to its public key: a validator's consensus key, another host's client key.
+    """
+
+    _requires_connection = False
+    _VALID_ARGS = frozenset({"file", "schemas", "spec", "keys"})
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the genesis as text; in check mode an empty one where none is there yet."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        given, path = self._task.args, Path(self._task.args["file"])
+        if path.exists():
+            return result | {"changed": False, "content": path.read_text(encoding="utf-8")}
+        if self._task.check_mode:
+            return result | {"changed": True, "content": ""}
+        missing = [host["name"] for host in given["spec"]["hosts"] if not given["keys"].get(host["name"])]
+        if missing:
+            return result | {"failed": True, "msg": f"no public key of {', '.join(missing)}"}
+        content = _canonical(_genesis(given["spec"], given["keys"], _schemas(Path(given["schemas"]))))
+        new = path.with_name(f".{path.name}.{os.getpid()}")
+        with new.open("w", encoding="utf-8") as sink:
+            sink.write(content)
+            sink.flush()
+            os.fsync(sink.fileno())
+        new.replace(path)
+        return result | {"changed": True, "content": content}
+
+
+def _canonical(document: dict[str, Any]) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _schemas(folder: Path) -> dict[str, Any]:
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+
+
+def _genesis(spec: dict[str, Any], keys: dict[str, str], schemas: dict[str, Any]) -> dict[str, Any]:
+    consensus = spec["consensus"]
+    limits = ("max_block_bytes", "max_tx_bytes", "block_interval_ms", "propose_timeout_ms")
+    validators = [host for host in spec["hosts"] if "validator" in host["roles"]]
+    others = [host for host in spec["hosts"] if "validator" not in host["roles"]]
+    return {
+        "format": 1,
+        "network": spec["network"],
+        "chain_id": spec["chain_id"],
+        "time_ms": int(time.time() * 1000),
+        "organisations": [
+            {key: one[key] for key in ("name", "title", "uscc", "role")} for one in spec["organisations"]
+        ],
+        "validators": [
+            {"name": h["name"], "organisation": h["organisation"], "public_key": keys[h["name"]], "power": 1}
+            for h in validators
+        ],
+        "signers": [
+            {"id": f"{h['name']}@{h['organisation']}", "organisation": h["organisation"], "public_key": keys[h["name"]]}
+            for h in others
+        ],
+        "params": {key: consensus[key] for key in (*limits, "vote_timeout_ms", "timeout_delta_ms")},
+        "schemas": schemas,
+    }
