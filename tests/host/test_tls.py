@@ -50,9 +50,13 @@ def foreign(network: Network, scratch: Path) -> Offer:
 
 @pytest.fixture(scope="session")
 def borrowed(network: Network, scratch: Path) -> Offer:
-    """Return what a client offers whom one organisation's CA calls a member of another one."""
-    first, second = (organisation.name for organisation in network.spec.organisations[:2])
-    issued = certificates.issue(scratch, KNOCKER, second, _authority(network, first))
+    """Return what a client offers whom one organisation's CA calls a node of another one.
+
+    The node is real, and so is its organisation: nothing but the CA tells them apart.
+    """
+    victim = network.spec.validators[0]
+    first = next(o.name for o in network.spec.organisations if o.name != victim.organisation)
+    issued = certificates.issue(scratch, victim.name, victim.organisation, _authority(network, first))
     return Offer(certificate=issued.certificate, key=issued.key)
 
 
@@ -144,3 +148,11 @@ def test_an_authority_can_not_vouch_for_another_organisation(
         session.handshake()
         with pytest.raises(RefusedError):
             session.exchange(b"GET /health HTTP/1.1\r\nHost: any\r\n\r\n")
+
+
+def test_a_member_that_is_no_node_is_no_peer(node: str, network: Network, own: Offer) -> None:
+    """Its certificate is good for a client, not for taking part in the consensus."""
+    with _session(network, node, "p2p", own) as session:
+        session.handshake()
+        with pytest.raises(RefusedError):
+            session.exchange(b"")
