@@ -56,12 +56,13 @@ class Handshake(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KnownPeer:
-    """A peer of the configuration."""
+    """A configured peer. Without `dial` it is waited for: the flow matrix may allow one way only."""
 
     name: str
     organisation: str
     address: str
     port: int
+    dial: bool = True
 
 
 class PeerSet:
@@ -97,7 +98,7 @@ class PeerSet:
     async def start(self, address: str, port: int) -> None:
         """Listen and dial. Raises OSError when the address can't be had."""
         self._server = await serve_tls(address, port, self._identity, self._accept, self._tls_limits)
-        for peer in self._known.values():
+        for peer in filter(lambda known: known.dial, self._known.values()):
             self._tasks.append(asyncio.create_task(self._keep_dialling(peer), name=f"dial-{peer.name}"))
         self._tasks.append(asyncio.create_task(self._end_expired(), name="expiry"))
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import random
 import time
 from pathlib import Path
 
 import pytest
 from provnode.ledger.errors import TxError
+from provnode.net.connection import Connection
 from provnode.ops.consensus import EMPTY_BLOCK_INTERVALS
 from provnode.storage.errors import StoreError
 from tests.support.network import PARAMS, local_network
@@ -161,6 +163,24 @@ def test_a_full_disk_halts_a_node_which_goes_on_when_there_is_room(
             monkeypatch.setattr(node.store, "commit", commit)
             await net.reach(net.nodes["v1"].height, "v2")
             await until(lambda: node.status().problem is None, "the problem is over")
+            net.same_chain()
+
+    asyncio.run(scenario())
+
+
+def test_lost_messages_come_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance, send = random.Random(7), Connection.send
+
+    def lossy(self: Connection, body: bytes, *, urgent: bool) -> bool:
+        return chance.random() < 0.4 or send(self, body, urgent=urgent)
+
+    async def scenario() -> None:
+        async with local_network(tmp_path) as net:
+            monkeypatch.setattr(Connection, "send", lossy)  # two of five messages never leave
+            for name in net.nodes:
+                await net.commit_one(name, seconds=40.0)
+            monkeypatch.setattr(Connection, "send", send)
+            await net.reach(net.nodes["v1"].height)
             net.same_chain()
 
     asyncio.run(scenario())

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from provnode.core.types import Validator
-from provnode.crypto.provider import get_provider
+from provnode.crypto.provider import KeyPair, Provider, get_provider
 from provnode.ledger.canonical import Json
 from provnode.ledger.genesis import Genesis, parse_genesis
 from provnode.ledger.objects import PROTOCOL
@@ -43,6 +44,26 @@ def free_ports(count: int) -> list[int]:
         for item in sockets:
             item.bind(("127.0.0.1", 0))
         return [item.getsockname()[1] for item in sockets]
+
+
+def make_transaction(
+    provider: Provider, key: KeyPair, genesis_hash: bytes, object_id: str, title: str, padding: str = ""
+) -> bytes:
+    """A transaction, signed by SIGNER, that creates an object."""
+    body: Json = {
+        "header": {
+            "model": {"protocol": PROTOCOL, "version": "1.0"},
+            "content": {
+                "type": "note",
+                "object_id": object_id,
+                "version": 0,
+                "operation": "create",
+                "timestamp": int(time.time()),
+            },
+        },
+        "body": {"title": title, "padding": padding},
+    }
+    return sign_transaction(provider, key, SIGNER, genesis_hash, "object", body)[0]
 
 
 @dataclass
@@ -125,6 +146,32 @@ class LocalNetwork:
             ],
         )
 
+    def export(self, name: str) -> Path:
+        """Write down what a process of its own needs to be `name`: see `tests.support.process`."""
+        where = self.root / name / "process.json"
+        key = self.root / name / "consensus.pem"
+        key.write_bytes(self.provider.save_private(self.keys[name]))
+        client = self.root / name / "client.pem"
+        client.write_bytes(self.provider.save_private(self.client))
+        for secret in (key, client):
+            secret.chmod(0o600)
+        setup = self.setup(name)
+        where.write_text(
+            json.dumps(
+                {
+                    "genesis": self.document,
+                    "identity": str(self.root / name / "identity"),
+                    "trust": str(self.trust),
+                    "key": str(key),
+                    "client": str(client),
+                    "data": str(setup.data_dir),
+                    "port": setup.p2p_port,
+                    "peers": [astuple(peer) for peer in setup.peers],
+                }
+            )
+        )
+        return where
+
     async def start(self, *names: str) -> None:
         """Start these nodes, or all."""
         for name in names or self.members:
@@ -150,20 +197,9 @@ class LocalNetwork:
     def transaction(self, title: str = "一", size: int = 0) -> bytes:
         """A signed transaction that creates a new object."""
         self._serial += 1
-        body: Json = {
-            "header": {
-                "model": {"protocol": PROTOCOL, "version": "1.0"},
-                "content": {
-                    "type": "note",
-                    "object_id": f"o-{self._serial}",
-                    "version": 0,
-                    "operation": "create",
-                    "timestamp": int(time.time()),
-                },
-            },
-            "body": {"title": title, "padding": "x" * size},
-        }
-        return sign_transaction(self.provider, self.client, SIGNER, self.genesis.hash, "object", body)[0]
+        return make_transaction(
+            self.provider, self.client, self.genesis.hash, f"o-{self._serial}", title, "x" * size
+        )
 
     async def commit_one(self, via: str = "v1", seconds: float = 20.0) -> tuple[bytes, int]:
         """Submit a transaction and wait for its block; gives id and height."""
