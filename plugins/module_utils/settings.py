@@ -13,6 +13,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -224,21 +225,38 @@ def apply_package(item: Item, check: bool) -> Result:
     return Result(True, actions=["installed"])
 
 
+def _properties(unit: str) -> dict[str, str]:
+    names = "ActiveState,UnitFileState,NeedDaemonReload,ActiveEnterTimestampMonotonic"
+    shown = run("systemctl", "show", unit, f"--property={names}", check=False).stdout
+    return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+
+
+def _stale(properties: dict[str, str], paths: list[str]) -> bool:
+    """Tell whether one of the files is newer than the running unit.
+
+    So a restart that was due when a run was interrupted is made up for by the next one.
+    """
+    booted = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
+    started = booted + int(properties.get("ActiveEnterTimestampMonotonic") or 0) / 1_000_000
+    return any(Path(path).lstat().st_mtime > started for path in paths if os.path.lexists(path))
+
+
 def apply_unit(item: Item, check: bool) -> Result:
-    """``name [enabled state restart reload]``: a systemd unit; ``restart`` and ``reload`` are set by changes."""
+    """``name [restart_on]``: a systemd unit, enabled and running, and newer than the files that it reads."""
     name, result = str(item["name"]), Result()
-    if item.get("daemon_reload") and not check:
+    found = _properties(name)
+    if found.get("NeedDaemonReload") == "yes" and not check:
         run("systemctl", "daemon-reload")
-    enabled = run("systemctl", "is-enabled", name, check=False).stdout.strip() == "enabled"
-    if item.get("enabled", True) and not enabled:
+    if found.get("UnitFileState") != "enabled":
         result.changed = True
         result.actions.append("enabled")
         if not check:
             run("systemctl", "enable", name)
-    active = run("systemctl", "is-active", name, check=False).stdout.strip() == "active"
-    verb = "" if active else "start"
-    if active and (item.get("restart") or item.get("reload")):
-        verb = "restart" if item.get("restart") else "reload"
+    verb = ""
+    if found.get("ActiveState") != "active":
+        verb = "start"
+    elif item["changed"] or _stale(found, item.get("restart_on", [])):
+        verb = "restart"
     if verb:
         result.changed = True
         result.actions.append(verb)
@@ -264,7 +282,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "group": ({"name"}, set()),
     "link": ({"path", "target"}, set()),
     "package": ({"name", "file"}, set()),
-    "unit": ({"name"}, {"enabled", "restart_on", "reload_on"}),
+    "unit": ({"name"}, {"restart_on"}),
     "user": ({"name"}, {"home", "shell", "groups"}),
 }
 
@@ -289,16 +307,12 @@ def label(item: Item) -> str:
 
 
 def converge(items: list[Item], check: bool) -> list[tuple[Item, Result]]:
-    """Apply all items in order; a unit is restarted or reloaded if something that it names has changed."""
+    """Apply all items in order; a unit is restarted if something that it names has changed."""
     refuse(items)
     changed: set[str] = set()
     done: list[tuple[Item, Result]] = []
     for item in items:
-        given = dict(item)
-        if item["kind"] == "unit":
-            given["restart"] = bool(changed & set(item.get("restart_on", [])))
-            given["reload"] = bool(changed & set(item.get("reload_on", [])))
-            given["daemon_reload"] = any(name.startswith("/etc/systemd/") for name in changed)
+        given = item | {"changed": bool(changed & set(item.get("restart_on", [])))}
         result = KINDS[str(item["kind"])](given, check)
         if result.changed:
             changed.add(label(item))

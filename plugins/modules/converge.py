@@ -8,7 +8,7 @@ module: converge
 short_description: Apply a list of typed settings in one round trip
 description:
   - Looks at every setting, changes what differs, and reports each. A dry run makes the same comparison.
-  - A unit is restarted or reloaded if a setting that it names in C(restart_on) or C(reload_on) has changed.
+  - A unit is restarted if a file that it names in C(restart_on) has changed since it started.
 options:
   settings:
     description: The settings, in order; C(kind) says which, the other keys belong to the kind.
