@@ -74,7 +74,6 @@ class Gossip:
         self._peers: PeerSet | None = None
         self._answered: dict[str, float] = {}
         self._outbox: dict[str | None, list[bytes]] = {}
-        self._stale: set[bytes] = set()
 
     def attach(self, peers: PeerSet) -> None:
         """Speak to these peers from now on."""
@@ -173,7 +172,10 @@ class Gossip:
 
     async def run(self) -> None:
         """Send what is due, until cancelled."""
-        status_at = resend_at = stale_at = 0.0
+        await asyncio.gather(self._keep_talking(), self._keep_spreading())
+
+    async def _keep_talking(self) -> None:
+        status_at = resend_at = 0.0
         while True:
             await asyncio.sleep(_TICK)
             now = time.monotonic()
@@ -187,9 +189,6 @@ class Gossip:
                 voting = self._host.voting()
                 if voting is not None:
                     self._broadcast(round_state(voting[0]))
-            if now >= stale_at:
-                stale_at = now + _STALE_SECONDS
-                await self._spread_stale()
 
     def _request_blocks(self, now: float) -> None:
         request = self.sync.next(self._host.height, now)
@@ -197,13 +196,16 @@ class Gossip:
         if peer and request:
             peer.send(wire.encode_message(wire.BlockRequest(request.height, request.count)), urgent=True)
 
-    async def _spread_stale(self) -> None:
-        """Whoever passed this on to us may have passed it on to nobody else."""
-        waiting = set(await self._host.waiting_txs(_TX_BATCH_BYTES))
-        again = [tx for tx in waiting if tx in self._stale]
-        self._stale = waiting
-        if again:
-            self._outbox.setdefault(None, []).extend(again)
+    async def _keep_spreading(self) -> None:
+        """Whoever passed a transaction on to us may have passed it on to nobody else: pass on what waits."""
+        before: set[bytes] = set()
+        while True:
+            await asyncio.sleep(_STALE_SECONDS)
+            waiting = await self._host.waiting_txs(_TX_BATCH_BYTES)
+            again = [tx for tx in waiting if tx in before]
+            before = set(waiting)
+            if again:
+                self._outbox.setdefault(None, []).extend(again)
 
     def _flush(self) -> None:
         outbox, self._outbox = self._outbox, {}

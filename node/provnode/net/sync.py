@@ -16,7 +16,10 @@ BATCH_BYTES = 4 * 1024 * 1024
 # one block behind is normal while votes are under way; two are not
 _BEHIND = 2
 _PATIENCE = 0.5
-_ANSWER_SECONDS = 10.0
+# an answer may take so long, and so much longer a block
+_ANSWER_SECONDS = 2.0
+_BLOCK_SECONDS = 0.125
+_AVOIDED_SECONDS = 10.0
 # so many blocks may wait for the ledger before more are asked for
 _AHEAD = 2 * BATCH_BLOCKS
 
@@ -78,12 +81,12 @@ class BlockSync:
         if blocks:
             self._taken = height + blocks - 1
         else:
-            self._avoided[peer] = now + _ANSWER_SECONDS
+            self._avoided[peer] = now + _AVOIDED_SECONDS
         return True
 
     def failed(self, peer: str, now: float) -> None:
         """What this peer sent could not be used: ask others, from the ledger's height on."""
-        self._avoided[peer] = now + _ANSWER_SECONDS
+        self._avoided[peer] = now + _AVOIDED_SECONDS
         self._taken = 0
 
     def next(self, height: int, now: float) -> Request | None:
@@ -93,12 +96,13 @@ class BlockSync:
         if self._asked is not None:
             if now < self._deadline:
                 return None
-            self.failed(self._asked.peer, now)
+            # silent for once: others first, but it may be the only one
+            self._avoided[self._asked.peer] = now + _ANSWER_SECONDS
             self._asked = None
         lag = self.best - height
         if lag <= 0 or (lag < _BEHIND and now < self._since + _PATIENCE):
             return None
-        if now >= self._since + _ANSWER_SECONDS:
+        if now >= self._since + _AVOIDED_SECONDS:
             self._taken, self._since = 0, now  # what was taken did not help: begin again
         start = max(height, self._taken) + 1
         if start > height + _AHEAD:
@@ -112,5 +116,5 @@ class BlockSync:
             return None
         reached, name = able[len(able) // 2]  # the middle one: who boasts of most is not asked first
         self._asked = Request(name, start, min(BATCH_BLOCKS, reached - start + 1))
-        self._deadline = now + _ANSWER_SECONDS
+        self._deadline = now + _ANSWER_SECONDS + _BLOCK_SECONDS * self._asked.count
         return self._asked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from provnode import __version__, wire
 from provnode.core.types import Certificate, CommitSig, Proposal, Vote, VoteType
 from provnode.net.connection import PeerLimits, frame, read_frame
 from provnode.net.tls import Peer, Stream, StreamError, open_tls
+from provnode.ops.node import Node
 from tests.support.network import LocalNetwork, local_network
 from tests.support.waiting import until
 
@@ -201,3 +203,19 @@ def _pairs_agree(net: LocalNetwork) -> bool:
             if other is None or other.dialer != connection.dialer:
                 return False
     return True
+
+
+def test_a_peer_that_is_only_waited_for_is_let_in(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with local_network(tmp_path, start=False) as net:
+            waiting = net.setup("v1")
+            passive = [replace(peer, dial=False) for peer in waiting.peers]
+            net.nodes["v1"] = Node(replace(waiting, peers=passive))
+            await net.nodes["v1"].start()
+            net.nodes["v2"] = Node(net.setup("v2"))
+            await net.nodes["v2"].start()
+            peers = net.nodes["v1"].peers.connected
+            await until(lambda: "v2" in peers, "v2 has come")
+            assert peers["v2"].dialer == "v2"
+
+    asyncio.run(run())

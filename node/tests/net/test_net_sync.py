@@ -70,7 +70,7 @@ def test_a_silent_an_empty_handed_and_a_wrong_peer_are_left_for_others() -> None
     assert found.answered("v3", 0, 0, 10.5)
     assert found.next(5, 10.6) is None
     found.forget("v3")
-    assert found.next(5, 21.0) == Request("v2", 6, BATCH_BLOCKS)
+    assert found.next(5, 23.0) == Request("v2", 6, BATCH_BLOCKS)
 
 
 def test_the_boaster_is_not_asked_first_and_stops_no_vote() -> None:

@@ -190,7 +190,9 @@ class LocalNetwork:
         self.check()
         names = names or tuple(self.nodes)
         for name in names:
-            self._watchers.pop(name).cancel()
+            watcher = self._watchers.pop(name, None)
+            if watcher is not None:
+                watcher.cancel()
         chosen = [self.nodes.pop(name) for name in names]
         await asyncio.gather(*(node.stop() for node in chosen))
 
