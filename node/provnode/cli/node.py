@@ -44,7 +44,7 @@ def prepare(config: Config) -> Setup:
             f"the configuration of {config.name!r} of {config.organisation!r}"
         )
     key = load_key(Path(config.consensus_key), provider) if config.consensus_key else None
-    peers = [KnownPeer(p.name, p.organisation, p.address, p.p2p_port) for p in config.peers if p.dial]
+    peers = [KnownPeer(p.name, p.organisation, p.address, p.p2p_port, p.dial) for p in config.peers]
     listen = config.listen
     return Setup(
         genesis, identity, key, provider, Path(config.data_dir), listen.address, listen.p2p_port, peers

@@ -32,7 +32,7 @@ class IdentityFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PeerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Another node of the network; ``dial`` says whether this one connects to it as a peer."""
+    """Another node of the network; without ``dial`` this node waits until that one connects."""
 
     name: str
     organisation: str
