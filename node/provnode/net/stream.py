@@ -14,6 +14,8 @@ from provnode.net.identity import Identity, PeerIdentity, describe
 _CHUNK = 64 * 1024
 # after so much encryption or decryption in one go, other tasks get a turn (about 3 ms)
 _TURN = 256 * 1024
+# on closing, the other side has so long to take what is on its way
+_LINGER_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +154,20 @@ class Stream:
             self._tls.shutdown()
         self._flush()
         self._writer.close()
-        with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(1.0):
+        try:
+            async with asyncio.timeout(_LINGER_SECONDS):
                 await self._writer.wait_closed()
-        # closing waits for the other side to take the rest; this does not
-        self._writer.transport.abort()
+        except TimeoutError:
+            # the other side does not take the rest
+            self._writer.transport.abort()
+        except OSError:
+            pass  # it has closed already
 
     def abort(self) -> None:
         """Close at once."""
         self._closed = True
-        self._writer.transport.abort()
+        if not self._writer.transport.is_closing():
+            self._writer.transport.abort()
 
     async def _drain(self) -> None:
         try:

@@ -77,6 +77,26 @@ def test_both_sides_know_each_other_and_data_passes(pki: Pki) -> None:
     asyncio.run(served(pki, action))
 
 
+def test_what_was_written_before_closing_still_arrives(pki: Pki) -> None:
+    data, got = os.urandom(6_000_000), bytearray()
+
+    async def collect(stream: Stream) -> None:
+        while part := await stream.read():
+            got.extend(part)
+
+    async def run() -> None:
+        server = await serve_tls("127.0.0.1", 0, pki.identity(pki.server), collect)
+        client = await open_tls("127.0.0.1", server.port, pki.identity(pki.client), None)
+        await client.write(data)
+        await client.close()
+        client.abort()  # once more does no harm
+        await until(lambda: not server.connections, "the server has read to the end")
+        await server.close()
+
+    asyncio.run(run())
+    assert bytes(got) == data
+
+
 def test_another_than_the_expected_peer_is_refused_by_the_client(pki: Pki) -> None:
     async def action(server: Server) -> None:
         for expected in (Peer("v3", "orga"), Peer("v1", "orgb")):

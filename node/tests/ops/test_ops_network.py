@@ -6,7 +6,6 @@ import asyncio
 import errno
 import os
 import random
-import time
 from pathlib import Path
 
 import pytest
@@ -89,15 +88,13 @@ def test_all_down_and_up_again_goes_on_with_the_same_chain(tmp_path: Path) -> No
     async def scenario() -> None:
         async with local_network(tmp_path) as net:
             txid, height = await net.commit_one()
-            began = time.monotonic()
-            await net.stop()
-            stopped = time.monotonic() - began
+            async with asyncio.timeout(20):  # a hang, not a slow machine: stopping waits for nothing
+                await net.stop()
             await net.start()
             assert await net.nodes["v3"].wait_committed(txid, 20.0) == height
             _, later = await net.commit_one("v2")
             assert later > height
             net.same_chain()
-            assert stopped < 10  # a hang, not a slow machine: stopping waits for nothing
 
     asyncio.run(scenario())
 
