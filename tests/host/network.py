@@ -74,15 +74,22 @@ class Network:
         code = (_REMOTE / script).read_text(encoding="utf-8")
         argv = ["sudo", "-n"] if sudo else []
         argv += ["python3", "-I", "-c", code, json.dumps(argument)]
-        done = self.host(name).run(shlex.join(argv))
+        done = self._remote(name, argv)
         assert done.rc == 0, f"{name}: {script} failed: {done.stderr.strip()}"
         return cast(dict[str, Any], json.loads(done.stdout))
 
     def run(self, name: str, *argv: str) -> str:
         """Run a command as root on a host and return its output; AssertionError if it fails."""
-        done = self.host(name).run(shlex.join(["sudo", "-n", *argv]))
+        done = self._remote(name, ["sudo", "-n", *argv])
         assert done.rc == 0, f"{name}: {shlex.join(argv)}: exit code {done.rc}: {done.stderr.strip()}"
         return done.stdout
+
+    def _remote(self, name: str, argv: Sequence[str]) -> Result:
+        try:
+            return self.host(name).run(shlex.join(argv))
+        except RuntimeError as problem:  # testinfra's for ssh's own failure; it holds the whole command
+            said = getattr(problem.args[0], "stderr", "") if problem.args else ""
+            raise AssertionError(f"{name} can't be reached: {said.strip()}") from None
 
     def ssh_argv(self, name: str, remote: Sequence[str]) -> list[str]:
         """Return the command line that runs ``remote`` on a host with the caller's own pipes."""

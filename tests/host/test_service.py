@@ -13,7 +13,7 @@ from tests.host.network import Network
 
 FORBIDDEN_CALLS = {
     "mount", "umount2", "pivot_root", "init_module", "finit_module", "delete_module", "kexec_load", "reboot",
-    "ptrace", "bpf", "perf_event_open", "swapon", "swapoff", "setns", "unshare", "settimeofday", "iopl",
+    "ptrace", "bpf", "perf_event_open", "swapon", "swapoff", "settimeofday", "iopl", "quotactl", "acct",
 }  # fmt: skip
 
 

@@ -42,6 +42,7 @@ class Provnode:
         "ProtectProc": "invisible",
         "ProtectSystem": "strict",
         "RemoveIPC": "yes",
+        "RestrictNamespaces": "yes",
         "RestrictRealtime": "yes",
         "RestrictSUIDSGID": "yes",
         "UMask": "0077",

@@ -9,6 +9,7 @@ import grp
 import json
 import os
 import pwd
+import re
 import stat
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from typing import Any
 _SEARCHED = ("/etc", "/home", "/root", "/opt", "/srv", "/tmp", "/var", "/usr/local", "/run")
 _SKIPPED = ("/var/lib/dpkg", "/var/cache", "/var/log/journal", "/run/log/journal", "/run/systemd")
 _LARGEST_KEY = 65536
-_PRIVATE = b"PRIVATE KEY-----"
+# a key itself, not a library that knows what one looks like
+_PRIVATE = re.compile(rb"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----\r?\n[A-Za-z0-9+/=:, -]{16}")
 
 
 def _run(*argv: str) -> str:
@@ -55,7 +57,7 @@ def _holds_private_key(path: str, size: int) -> bool:
         return False
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - a Path for each of thousands of files takes seconds
-            return _PRIVATE in file.read()
+            return _PRIVATE.search(file.read()) is not None
     except OSError:
         return False
 
@@ -94,7 +96,7 @@ def _pairs(text: str, separator: str) -> dict[str, str]:
 
 
 def _unit(name: str) -> dict[str, Any]:
-    shown = _pairs(_run("systemctl", "show", "--no-pager", name), "=")
+    shown = _pairs(_run("systemctl", "show", "--all", "--no-pager", name), "=")
     pid = shown.get("MainPID", "0")
     process = _pairs(_text(f"/proc/{pid}/status") or "", ":") if pid != "0" else {}
     if process:
