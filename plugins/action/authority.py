@@ -15,7 +15,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     """``authority: {folder, organisations}`` gives the trust bundle; with ``request`` also a certificate."""
 
     _requires_connection = False
-    _VALID_ARGS = frozenset({"folder", "organisations", "request", "host", "organisation", "dns", "address", "days"})
+    _VALID_ARGS = frozenset(
+        {"folder", "organisations", "request", "host", "organisation", "dns", "address", "days"}
+    )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Make missing authorities (not in check mode) and issue what is asked for."""

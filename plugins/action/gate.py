@@ -26,6 +26,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         except (ProvchainError, KeyError) as error:
             return result | {"failed": True, "msg": str(error)}
         if found != given.get("digest"):
-            text = f"inventory digest {given.get('digest')} is not that of {given['spec_file']} ({found}); provchain up"
-            return result | {"failed": True, "msg": text}
+            text = f"inventory digest {given.get('digest')} is not that of {given['spec_file']} ({found})"
+            return result | {"failed": True, "msg": f"{text}; provchain up makes a new inventory"}
         return result | {"changed": False, "digest": found}

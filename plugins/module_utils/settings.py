@@ -192,14 +192,29 @@ def apply_group(item: Item, check: bool) -> Result:
 
 def apply_user(item: Item, check: bool) -> Result:
     """``name [home shell groups]``: a system user without password; ``groups`` are in addition."""
-    name, shell, home = str(item["name"]), str(item.get("shell", "/usr/sbin/nologin")), str(item.get("home", "/"))
+    name, shell, home = (
+        str(item["name"]),
+        str(item.get("shell", "/usr/sbin/nologin")),
+        str(item.get("home", "/")),
+    )
     groups = sorted(item.get("groups", []))
     try:
         present = pwd.getpwnam(name)
     except KeyError:
         if not check:
             more = ["--groups", ",".join(groups)] if groups else []
-            run("useradd", "--system", "--user-group", "--no-create-home", "-d", home, "-s", shell, *more, name)
+            run(
+                "useradd",
+                "--system",
+                "--user-group",
+                "--no-create-home",
+                "-d",
+                home,
+                "-s",
+                shell,
+                *more,
+                name,
+            )
         return Result(True, actions=["created"])
     result = Result()
     if (present.pw_shell, present.pw_dir) != (shell, home):
@@ -298,7 +313,9 @@ def refuse(items: list[Item]) -> None:
         if needed - given:
             raise SettingError(f"settings[{number}] ({kind}): {', '.join(sorted(needed - given))} is missing")
         if given - needed - optional:
-            raise SettingError(f"settings[{number}] ({kind}): unknown key {', '.join(sorted(given - needed - optional))}")
+            raise SettingError(
+                f"settings[{number}] ({kind}): unknown key {', '.join(sorted(given - needed - optional))}"
+            )
 
 
 def label(item: Item) -> str:

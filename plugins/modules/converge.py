@@ -44,7 +44,12 @@ def main() -> None:
         module.fail_json(msg=str(error))
     changes = [(item, result) for item, result in done if result.changed]
     diff = [
-        {"before_header": label(item), "after_header": label(item), "before": result.before, "after": result.after}
+        {
+            "before_header": label(item),
+            "after_header": label(item),
+            "before": result.before,
+            "after": result.after,
+        }
         for item, result in changes
         if result.before or result.after
     ]

@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = """
 module: engine_facts
 short_description: How the engine on a host is
-description: Reads the host's digest and engine.json, its unit's state, its status, and a block if one is asked for.
+description: Reads the host's digest and engine.json, its unit's state, its status, and a block if asked.
 options:
   height: {description: The height of a block to return., type: int, default: 0}
 author: provchain

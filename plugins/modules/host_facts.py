@@ -51,7 +51,10 @@ def _problems(host: dict[str, Any], expect: dict[str, Any]) -> list[str]:
         (host["systemd"], "systemd does not run"),
         (host["architecture"] == "x86_64", f"architecture {host['architecture']}, needed: x86_64"),
         (host["python"] >= [3, 11], f"Python {host['python']}, needed: 3.11 or newer"),
-        (host["openssl"] >= [3, 0] and host["sm3"], f"OpenSSL {host['openssl']}, needed: 3.0 or newer with SM3"),
+        (
+            host["openssl"] >= [3, 0] and host["sm3"],
+            f"OpenSSL {host['openssl']}, needed: 3.0 or newer with SM3",
+        ),
         (
             host["disk_free_mib"] >= int(expect["disk_free_mib"]),
             f"{host['disk_free_mib']} MiB free under /var, needed: {expect['disk_free_mib']}",
@@ -68,7 +71,9 @@ def _problems(host: dict[str, Any], expect: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Run as an Ansible module."""
-    module = AnsibleModule(argument_spec={"expect": {"type": "dict", "default": {}}}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={"expect": {"type": "dict", "default": {}}}, supports_check_mode=True
+    )
     release = platform.freedesktop_os_release()
     links = json.loads(_output("ip", "-json", "address") or "[]")
     marker = Path("/etc/provchain/network")

@@ -56,7 +56,9 @@ def _due(key: Path, certificate: Path, wanted: dict[str, object]) -> str:
     seconds = int(str(wanted["renew_before_days"])) * 86_400
     if _run("openssl", "x509", "-in", str(certificate), "-noout", "-checkend", str(seconds)).returncode != 0:
         return "it runs out soon"
-    subject = _run("openssl", "x509", "-in", str(certificate), "-noout", "-subject", "-nameopt", "RFC2253").stdout
+    subject = _run(
+        "openssl", "x509", "-in", str(certificate), "-noout", "-subject", "-nameopt", "RFC2253"
+    ).stdout
     if subject.strip() != f"subject=O={wanted['organisation']},CN={wanted['name']}":
         return "it says another name"
     mine = _run("openssl", "pkey", "-in", str(key), "-pubout").stdout
@@ -92,7 +94,9 @@ def _make_key(key: Path, owner: str) -> None:
     new = key.with_name(f".{key.name}.new")
     new.unlink(missing_ok=True)
     os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    done = _run("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:SM2", "-out", str(new))
+    done = _run(
+        "openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:SM2", "-out", str(new)
+    )
     if done.returncode != 0:
         raise OSError(f"openssl made no SM2 key: {done.stderr.strip()}")
     new.chmod(0o600)

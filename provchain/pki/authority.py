@@ -98,14 +98,16 @@ class Authority:
         if not 1 <= wanted.days <= MAX_DAYS:
             raise PkiError(f"{wanted.days} days are wanted", cause=f"1 to {MAX_DAYS} are allowed")
         raw = request.encode()
-        openssl("req", "-verify", "-noout", *VERIFY, stdin=raw)
         public = openssl("req", "-noout", "-pubkey", stdin=raw)
         if b"SM2" not in openssl("pkey", "-pubin", "-noout", "-text", stdin=public):
             raise PkiError(f"{wanted.host}: the request's key is not SM2")
+        openssl("req", "-verify", "-noout", *VERIFY, stdin=raw)
         subject = openssl("req", "-noout", "-subject", "-nameopt", "RFC2253", stdin=raw).decode().strip()
         expected = f"subject=O={wanted.organisation},CN={wanted.host}"
         if subject != expected:
-            raise PkiError(f"{wanted.host}: the request's subject is another", cause=f"{subject}, not {expected}")
+            raise PkiError(
+                f"{wanted.host}: the request's subject is another", cause=f"{subject}, not {expected}"
+            )
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

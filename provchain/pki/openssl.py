@@ -19,7 +19,9 @@ class PkiError(ProvchainError):
 
 def openssl(*argv: str | Path, stdin: bytes = b"") -> bytes:
     """Run openssl and return its standard output; raises PkiError with its words if it fails."""
-    done = subprocess.run(["openssl", *map(str, argv)], input=stdin, capture_output=True, check=False, timeout=60)
+    done = subprocess.run(
+        ["openssl", *map(str, argv)], input=stdin, capture_output=True, check=False, timeout=60
+    )
     if done.returncode != 0:
         words = done.stderr.decode(errors="replace").strip()[-400:]
         raise PkiError(f"openssl {argv[0]} refused", cause=words)

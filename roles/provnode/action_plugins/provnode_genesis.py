@@ -67,7 +67,11 @@ def _genesis(spec: dict[str, Any], keys: dict[str, str], schemas: dict[str, Any]
             for h in validators
         ],
         "signers": [
-            {"id": f"{h['name']}@{h['organisation']}", "organisation": h["organisation"], "public_key": keys[h["name"]]}
+            {
+                "id": f"{h['name']}@{h['organisation']}",
+                "organisation": h["organisation"],
+                "public_key": keys[h["name"]],
+            }
             for h in others
         ],
         "params": {key: consensus[key] for key in (*limits, "vote_timeout_ms", "timeout_delta_ms")},

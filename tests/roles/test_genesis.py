@@ -1,0 +1,78 @@
+"""The genesis that the engine's role builds: made once, from the spec and the hosts' public keys."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provchain.paths import REPOSITORY, spec_file
+from provchain.spec import load
+
+PLUGIN = REPOSITORY / "roles" / "provnode" / "action_plugins" / "provnode_genesis.py"
+
+
+class Task:
+    """What Ansible gives an action of its task."""
+
+    def __init__(self, args: dict[str, Any], check_mode: bool) -> None:
+        self.args, self.check_mode = args, check_mode
+
+
+@pytest.fixture
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that runs the action with these keys."""
+    found = importlib.util.spec_from_file_location("provnode_genesis", PLUGIN)
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    monkeypatch.setattr(module.ActionBase, "run", lambda self, tmp, task_vars: {})
+    spec = load(spec_file("lab")).model_dump(mode="json")
+
+    def run(keys: dict[str, str], check_mode: bool = False) -> dict[str, Any]:
+        action = module.ActionModule.__new__(module.ActionModule)
+        args = {
+            "file": str(tmp_path / "genesis.json"),
+            "schemas": str(REPOSITORY / "examples" / "schemas"),
+            "spec": spec,
+            "keys": keys,
+        }
+        action._task = Task(args, check_mode)
+        result: dict[str, Any] = action.run()
+        return result
+
+    return run
+
+
+KEYS = {name: f"04{number:0128x}" for number, name in enumerate(("v1", "v2", "v3", "v4", "a1", "m1"))}
+
+
+def test_validators_vote_and_the_others_sign(build: Any) -> None:
+    genesis = json.loads(build(KEYS)["content"])
+    assert [v["name"] for v in genesis["validators"]] == ["v1", "v2", "v3", "v4"]
+    assert [s["id"] for s in genesis["signers"]] == ["a1@zjex", "m1@zjex"]
+    assert genesis["validators"][1]["public_key"] == KEYS["v2"]
+    assert set(genesis["schemas"]) == {path.stem for path in (REPOSITORY / "examples/schemas").glob("*.json")}
+
+
+def test_it_is_made_once(build: Any) -> None:
+    first = build(KEYS)
+    second = build(dict.fromkeys(KEYS, "04" + "ff" * 64))
+    assert first["changed"]
+    assert not second["changed"]
+    assert second["content"] == first["content"]
+
+
+def test_a_missing_key_is_refused_and_nothing_is_written(build: Any, tmp_path: Path) -> None:
+    result = build({name: key for name, key in KEYS.items() if name != "v3"})
+    assert result["failed"]
+    assert result["msg"] == "no public key of v3"
+    assert not (tmp_path / "genesis.json").exists()
+
+
+def test_a_dry_run_writes_nothing(build: Any, tmp_path: Path) -> None:
+    assert build(KEYS, check_mode=True)["changed"]
+    assert not (tmp_path / "genesis.json").exists()

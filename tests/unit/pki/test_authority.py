@@ -1,0 +1,141 @@
+"""An organisation's authority signs what it should, and refuses the rest."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from provchain.pki import Authority, PkiError, Wanted
+from provchain.pki.openssl import SIGN, openssl, verify_manifest
+
+WANTED = Wanted("v1", "zjex", "v1.lab.provchain.internal", "10.77.10.11", 397)
+
+
+def request(folder: Path, subject: str = "/CN=v1/O=zjex", curve: str = "SM2") -> str:
+    """Make a key as a host does, and its request."""
+    key = folder / f"host-{curve}.pem"
+    key.write_bytes(openssl("genpkey", "-algorithm", "EC", "-pkeyopt", f"ec_paramgen_curve:{curve}"))
+    sm2 = SIGN if curve == "SM2" else ()
+    return openssl("req", "-new", "-key", key, "-sm3", *sm2, "-subj", subject).decode()
+
+
+def text(pem: str) -> str:
+    return openssl("x509", "-noout", "-text", stdin=pem.encode()).decode()
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "pki", "zjex")
+
+
+def test_a_good_request_is_signed_for_just_what_is_wanted(authority: Authority, tmp_path: Path) -> None:
+    shown = text(authority.issue(request(tmp_path), WANTED))
+    assert "Subject: CN = v1, O = zjex" in shown
+    assert "Signature Algorithm: SM2-with-SM3" in shown
+    assert "DNS:v1.lab.provchain.internal, IP Address:10.77.10.11" in shown
+    assert "CA:FALSE" in shown
+    assert "TLS Web Server Authentication, TLS Web Client Authentication" in shown
+
+
+def test_the_authority_keeps_its_key_to_itself(authority: Authority) -> None:
+    first = authority.ensure()
+    assert authority.ensure() == first
+    assert stat.S_IMODE((authority.folder / "ca.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE(authority.folder.stat().st_mode) == 0o700
+
+
+def test_what_was_issued_is_on_record(authority: Authority, tmp_path: Path) -> None:
+    pem = authority.issue(request(tmp_path), WANTED)
+    assert [path.read_text() for path in (authority.folder / "issued").iterdir()] == [pem]
+
+
+@pytest.mark.parametrize(
+    ("subject", "wanted", "message"),
+    [
+        ("/CN=v2/O=zjex", WANTED, "subject is another"),
+        ("/CN=v1/O=zjfin", WANTED, "subject is another"),
+        ("/CN=v1/O=zjex/OU=more", WANTED, "subject is another"),
+        ("/CN=v1/O=zjex", Wanted("v1", "zjex", "x", "10.0.0.1", 398), "398 days"),
+        ("/CN=v1/O=zjex", Wanted("v1", "zjex", "x", "10.0.0.1", 0), "0 days"),
+        ("/CN=v1/O=zjfin", Wanted("v1", "zjfin", "x", "10.0.0.1", 90), "signs nothing for zjfin"),
+    ],
+)
+def test_what_is_not_wanted_is_refused(
+    authority: Authority, tmp_path: Path, subject: str, wanted: Wanted, message: str
+) -> None:
+    with pytest.raises(PkiError, match=message):
+        authority.issue(request(tmp_path, subject), wanted)
+    assert not (authority.folder / "issued").exists()
+
+
+def test_a_key_that_is_not_sm2_is_refused(authority: Authority, tmp_path: Path) -> None:
+    with pytest.raises(PkiError, match="not SM2"):
+        authority.issue(request(tmp_path, curve="prime256v1"), WANTED)
+
+
+def test_a_request_whose_own_signature_does_not_hold_is_refused(authority: Authority, tmp_path: Path) -> None:
+    lines = request(tmp_path).splitlines()
+    body = lines[-3]
+    lines[-3] = body[:8] + ("A" if body[8] != "A" else "B") + body[9:]
+    with pytest.raises(PkiError):
+        authority.issue("\n".join(lines) + "\n", WANTED)
+
+
+def test_a_name_that_would_leave_the_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PkiError, match="can't name"):
+        Authority(tmp_path, "../elsewhere")
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A signed package folder and the public key beside it."""
+    folder = tmp_path / "package"
+    folder.mkdir()
+    (folder / "a.deb").write_bytes(b"content")
+    digest = openssl("dgst", "-sm3", "-r", folder / "a.deb").decode().split()[0]
+    (folder / "MANIFEST.sm3").write_text(f"{digest}  a.deb\n")
+    sign(folder, tmp_path, "own")
+    return folder
+
+
+def sign(folder: Path, keys: Path, name: str) -> Path:
+    """Sign the manifest with a new key and return its public half."""
+    private, public = keys / f"{name}.pem", keys / f"{name}.pub"
+    private.write_bytes(openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:SM2"))
+    public.write_bytes(openssl("pkey", "-in", private, "-pubout"))
+    manifest = folder / "MANIFEST.sm3"
+    command = ["openssl", "dgst", "-sm3", *SIGN, "-sign", private, "-out", f"{manifest}.sig", manifest]
+    subprocess.run(command, check=True)
+    return public
+
+
+def test_a_signed_package_is_accepted(package: Path, tmp_path: Path) -> None:
+    assert set(verify_manifest(package, tmp_path / "own.pub")) == {"a.deb"}
+
+
+def test_an_altered_package_is_refused(package: Path, tmp_path: Path) -> None:
+    (package / "a.deb").write_bytes(b"other content")
+    with pytest.raises(PkiError, match="was altered"):
+        verify_manifest(package, tmp_path / "own.pub")
+
+
+def test_an_altered_manifest_is_refused(package: Path, tmp_path: Path) -> None:
+    manifest = package / "MANIFEST.sm3"
+    manifest.write_text(manifest.read_text() + "\n")
+    with pytest.raises(PkiError, match="refused"):
+        verify_manifest(package, tmp_path / "own.pub")
+
+
+def test_a_package_signed_by_another_is_refused(package: Path, tmp_path: Path) -> None:
+    sign(package, tmp_path, "foreign")
+    with pytest.raises(PkiError, match="refused"):
+        verify_manifest(package, tmp_path / "own.pub")
+
+
+def test_an_unsigned_package_is_refused(package: Path, tmp_path: Path) -> None:
+    (package / "MANIFEST.sm3.sig").unlink()
+    with pytest.raises(PkiError, match="no signed package"):
+        verify_manifest(package, tmp_path / "own.pub")
