@@ -2,7 +2,8 @@
 
     python node/packaging/build.py --out DIR [--signing-key PEM]
 
-The same sources give the same bytes. What is bundled comes from requirements.lock, checked by hash.
+The same sources give the same bytes. What is bundled comes from requirements.lock, checked by hash; with a
+warm cache nothing is downloaded, and nothing is ever compiled but Python's own byte code.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import tomllib
 import uuid
+from importlib.metadata import PathDistribution
 from pathlib import Path
 
 from cyclonedx.model import HashAlgorithm, HashType
@@ -27,11 +29,21 @@ from packageurl import PackageURL
 
 NODE = Path(__file__).resolve().parent.parent
 RELEASED = 1_795_392_000  # 2026-11-23, the release's date: all files carry it
-PYTHON = "/usr/bin/python3"
-LAUNCHER = """#!/bin/sh
-# -I: neither the user's environment nor the working folder has a say in what is imported
-exec /usr/bin/python3 -I -c 'import sys; sys.path.insert(0, "/opt/provnode/{version}/lib"); \\
-from provnode.cli.main import main; sys.exit(main())' "$@"
+# the byte code and the compiled libraries are of this CPython; the packages depend on it
+PYTHON = (3, 11)
+# glibc 2.28 or newer: Debian 10, openEuler 20.03, Kylin V10 and what came after
+PLATFORM = "x86_64-manylinux_2_28"
+# I: neither the user's environment nor the working folder has a say in what is imported. S: nor has what else
+# is installed on the host. Xutf8: output is UTF-8 in every locale. One word, as a first line passes only one.
+LAUNCHER = """#!/usr/bin/python3 -ISXutf8
+import sys
+from os.path import dirname, realpath
+
+sys.path.insert(0, dirname(dirname(realpath(__file__))) + "/lib")
+
+from provnode.cli.main import main
+
+sys.exit(main())
 """
 NFPM = """name: provnode-{version}
 arch: amd64
@@ -50,12 +62,21 @@ contents:
     file_info: {{mtime: 2026-11-23T00:00:00Z, owner: root, group: root}}
 overrides:
   deb:
-    depends: ["python3 (>= 3.11)", "python3 (<< 3.12)", libssl3]
+    depends: ["python3 (>= {first})", "python3 (<< {after})", libssl3, openssl]
   rpm:
-    depends: ["python3 >= 3.11", "python3 < 3.12", "openssl-libs >= 3.0"]
+    depends: ["python3 >= {first}", "python3 < {after}", "openssl-libs >= 3.0", "openssl >= 3.0"]
 rpm:
   buildhost: provchain
 """
+OPENSSL_VERSION = """import sys
+sys.path.insert(0, sys.argv[1])
+from cryptography.hazmat.bindings._rust import openssl
+print(openssl.openssl_version_text())
+"""
+
+
+class BuildError(Exception):
+    """The packages can't be built; the message says why and what to do."""
 
 
 def version() -> str:
@@ -65,72 +86,86 @@ def version() -> str:
     return declared
 
 
-def build_tree(tree: Path, uv: str) -> None:
-    """Lay out bin/ and lib/: the locked wheels, the package itself, and their compiled modules."""
-    lib = tree / "lib"
-    command = [
-        uv,
-        "pip",
-        "install",
-        "-q",
-        "--python",
-        PYTHON,
-        "--target",
-        str(lib),
-        "--require-hashes",
-        "--no-deps",
-    ]
-    command += ["--only-binary", ":all:", "--link-mode", "copy", "-r", str(NODE / "requirements.lock")]
-    subprocess.run(command, check=True)
+def run(*command: str | Path) -> str:
+    """Run a tool and return its output. Raises BuildError."""
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(RELEASED)}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise BuildError(f"{command[0]}: {error.strerror}; install it or name it") from None
+    if done.returncode != 0:
+        raise BuildError(f"{Path(command[0]).name} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def install(lib: Path, uv: str, cache: Path | None) -> dict[str, str]:
+    """Unpack the locked wheels and the package itself; return which library each file came with."""
+    where = ("--cache-dir", cache) if cache else ()
+    target = ("--target", lib, "--python", sys.executable, "--python-platform", PLATFORM)
+    checks = ("--require-hashes", "--no-deps", "--only-binary", ":all:", "--link-mode", "copy")
+    run(uv, "pip", "install", "-q", *where, *target, *checks, "-r", NODE / "requirements.lock")
+    owners: dict[str, str] = {}
+    for info in sorted(lib.glob("*.dist-info")):
+        found = PathDistribution(info)
+        for file in found.files or ():
+            owners[str(file)] = f"{found.name}=={found.version}"
+        # what installers leave behind: where, when and by whom it was unpacked
+        for name in ("RECORD", "REQUESTED", "direct_url.json", "INSTALLER"):
+            (info / name).unlink(missing_ok=True)
     shutil.rmtree(lib / "bin", ignore_errors=True)
-    for name in ("RECORD", "REQUESTED", "direct_url.json", "INSTALLER", ".lock"):
-        for path in lib.rglob(name):
-            path.unlink()
+    (lib / ".lock").unlink(missing_ok=True)
     shutil.copytree(NODE / "provnode", lib / "provnode", ignore=shutil.ignore_patterns("__pycache__"))
-    for cached in list(lib.rglob("__pycache__")):
-        shutil.rmtree(cached)
-    # compiled here, bound to the source by nothing that changes: quick starts, and the same bytes again
-    compile_all = [PYTHON, "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-    subprocess.run([*compile_all, "-s", str(tree), "-p", f"/opt/provnode/{version()}", str(lib)], check=True)
-    (tree / "bin").mkdir()
+    return owners
+
+
+def build_tree(tree: Path, uv: str, cache: Path | None) -> dict[str, str]:
+    """Lay out bin/ and lib/ with byte code; return which library each file of lib/ came with."""
+    lib = tree / "lib"
+    owners = install(lib, uv, cache)
+    # bound to the source by nothing that changes: quick starts, and the same bytes again
+    mode = ("--invalidation-mode", "unchecked-hash", "-s", tree, "-p", f"/opt/provnode/{version()}")
+    run(sys.executable, "-I", "-m", "compileall", "-q", *mode, lib)
     launcher = tree / "bin" / "provnode"
-    launcher.write_text(LAUNCHER.format(version=version()), encoding="utf-8")
+    launcher.parent.mkdir()
+    launcher.write_text(LAUNCHER, encoding="utf-8")
     for path in [tree, *tree.rglob("*")]:
         path.chmod(0o755 if path.is_dir() or path == launcher or path.suffix == ".so" else 0o644)
         os.utime(path, (RELEASED, RELEASED))
+    return owners
 
 
-def locked() -> list[tuple[str, str, list[str]]]:
-    """Return name, version and SHA-256 hashes of each bundled library."""
-    found: list[tuple[str, str, list[str]]] = []
-    for line in (NODE / "requirements.lock").read_text(encoding="utf-8").splitlines():
-        if pinned := re.match(r"([A-Za-z0-9_.-]+)==(\S+)", line):
-            found.append((pinned[1], pinned[2], []))
-        elif hashed := re.search(r"--hash=sha256:([0-9a-f]{64})", line):
-            found[-1][2].append(hashed[1])
-    return found
-
-
-def write_sbom(path: Path) -> None:
-    """Write the bill of materials as CycloneDX 1.6."""
+def write_sbom(path: Path, tree: Path, owners: dict[str, str]) -> None:
+    """Write the bill of materials as CycloneDX 1.6: every library, and the hash of every file."""
     root = Component(name="provnode", version=version(), type=ComponentType.APPLICATION, bom_ref="provnode")
+    parts: dict[str, Component] = {}
+    for pinned in sorted(set(owners.values())):
+        name, number = pinned.split("==")
+        parts[pinned] = _library(name, number, PackageURL("pypi", None, name.lower(), number))
+    for file in sorted(tree.rglob("*")):
+        if file.is_file():
+            source = re.sub(r"__pycache__/([^/]+?)\.cpython-\d+\.pyc$", r"\1.py", str(file.relative_to(tree)))
+            parts.get(owners.get(source.removeprefix("lib/"), ""), root).components.add(_file(file, tree))
+    # cryptography's wheel brings an OpenSSL of its own, which no package manager would otherwise see
+    text = run(sys.executable, "-ISBc", OPENSSL_VERSION, tree / "lib")
+    number = text.split()[1]
+    parts["openssl"] = _library("openssl", number, PackageURL("generic", None, "openssl", number))
     bom = Bom(serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"provnode@{version()}"))
     bom.metadata.component = root
     bom.metadata.timestamp = None  # type: ignore[assignment]  # the same bytes at any time
-    parts = []
-    for name, pinned, hashes in locked():
-        part = Component(
-            name=name,
-            version=pinned,
-            type=ComponentType.LIBRARY,
-            bom_ref=f"{name}@{pinned}",
-            purl=PackageURL("pypi", None, name.lower(), pinned),
-            hashes=[HashType(alg=HashAlgorithm.SHA_256, content=value) for value in hashes],
-        )
-        bom.components.add(part)
-        parts.append(part)
-    bom.register_dependency(root, parts)
+    bom.components.update(parts.values())
+    bom.register_dependency(root, parts.values())
     path.write_text(JsonV1Dot6(bom).output_as_string(indent=1) + "\n", encoding="utf-8")
+
+
+def _library(name: str, number: str, purl: PackageURL) -> Component:
+    ref = f"{name}@{number}"
+    return Component(name=name, version=number, type=ComponentType.LIBRARY, bom_ref=ref, purl=purl)
+
+
+def _file(path: Path, tree: Path) -> Component:
+    name = str(path.relative_to(tree))
+    digest = HashType(alg=HashAlgorithm.SHA_256, content=hashlib.sha256(path.read_bytes()).hexdigest())
+    return Component(name=name, type=ComponentType.FILE, bom_ref=name, hashes=[digest])
 
 
 def write_manifest(out: Path, signing_key: Path | None) -> None:
@@ -143,52 +178,53 @@ def write_manifest(out: Path, signing_key: Path | None) -> None:
     manifest = out / "MANIFEST.sm3"
     manifest.write_text("".join(lines), encoding="utf-8")
     if signing_key is not None:
-        command = ["openssl", "dgst", "-sm3", "-sigopt", "distid:1234567812345678", "-sign", str(signing_key)]
-        subprocess.run([*command, "-out", f"{manifest}.sig", str(manifest)], check=True)
+        sign = ("dgst", "-sm3", "-sigopt", "distid:1234567812345678", "-sign", signing_key)
+        run("openssl", *sign, "-out", f"{manifest}.sig", manifest)
 
 
-def build(out: Path, signing_key: Path | None, uv: str) -> None:
-    """Build everything into ``out``, which must be empty or new."""
+def build(out: Path, signing_key: Path | None, uv: str, cache: Path | None) -> None:
+    """Build everything into ``out``, which must be empty or new. Raises BuildError."""
+    if sys.version_info[:2] != PYTHON:
+        raise BuildError(f"Python: found {sys.version.split()[0]}, needed is {PYTHON[0]}.{PYTHON[1]}")
+    if signing_key is not None and signing_key.stat().st_mode & 0o077:
+        raise BuildError(f"{signing_key}: others can read this key; chmod 0600 {signing_key}")
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):
-        raise SystemExit(f"{out} is not empty")
+        raise BuildError(f"{out} is not empty; name a new folder")
     nfpm = Path(sys.executable).with_name("nfpm")
+    first, after = f"{PYTHON[0]}.{PYTHON[1]}", f"{PYTHON[0]}.{PYTHON[1] + 1}"
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch) / "tree"
         tree.mkdir()
-        build_tree(tree, uv)
+        owners = build_tree(tree, uv, cache)
         config = Path(scratch) / "nfpm.yaml"
-        config.write_text(NFPM.format(version=version(), tree=tree), encoding="utf-8")
-        environment = {**os.environ, "SOURCE_DATE_EPOCH": str(RELEASED)}
+        described = NFPM.format(version=version(), tree=tree, first=first, after=after)
+        config.write_text(described, encoding="utf-8")
         for packager in ("deb", "rpm"):
-            command = [
-                str(nfpm),
-                "pkg",
-                "--config",
-                str(config),
-                "--packager",
-                packager,
-                "--target",
-                str(out),
-            ]
-            subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-    write_sbom(out / "sbom.cdx.json")
+            run(nfpm, "pkg", "--config", config, "--packager", packager, "--target", out)
+        write_sbom(out / "sbom.cdx.json", tree, owners)
     write_manifest(out, signing_key)
 
 
-def main() -> None:
-    """Parse the command line and build."""
+def main() -> int:
+    """Parse the command line and build; 1 if that can't be done."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the results, empty or new")
     parser.add_argument("--signing-key", type=Path, help="SM2 private key (PEM) that signs the manifest")
     parser.add_argument("--uv", default="uv", help="the uv command")
+    parser.add_argument("--cache", type=Path, help="folder of downloaded wheels (uv's own if left out)")
     given = parser.parse_args()
-    build(given.out, given.signing_key, given.uv)
+    try:
+        build(given.out, given.signing_key, given.uv, given.cache)
+    except (BuildError, OSError) as error:
+        print(f"build: {error}", file=sys.stderr)
+        return 1
     for path in sorted(given.out.iterdir()):
         print(f"{path.stat().st_size:>12}  {path.name}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

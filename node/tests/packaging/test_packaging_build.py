@@ -1,0 +1,177 @@
+"""The packages: the same bytes again, complete, signed, and running from their own files alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from provnode import __version__
+from tests.support.pki import make_key
+
+from provchain.paths import cache
+
+NODE = Path(__file__).resolve().parents[2]
+SM2_ID = "distid:1234567812345678"
+
+
+def uv() -> str:
+    """The uv on PATH, or else the one that set this environment up."""
+    return shutil.which("uv") or str(sorted(cache().glob("uv-*/bin/uv"))[-1])
+
+
+def build(
+    out: Path, *more: str | Path, source: Path = NODE, tool: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    script = source / "packaging" / "build.py"
+    command = [sys.executable, script, "--out", out, "--uv", tool or uv(), "--cache", cache() / "uv", *more]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def signing_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_key(tmp_path_factory.mktemp("release") / "key.pem")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, signing_key: Path) -> Path:
+    out = tmp_path_factory.mktemp("built") / "out"
+    done = build(out, "--signing-key", signing_key)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def unpacked(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("unpacked")
+    done = run("dpkg", "-x", *built.glob("*.deb"), root)
+    assert done.returncode == 0, done.stderr
+    return root / "opt" / "provnode" / __version__
+
+
+def test_a_second_build_gives_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    # elsewhere, later, and by a user with other habits
+    umask = os.umask(0o077)
+    try:
+        assert build(tmp_path / "again").returncode == 0
+    finally:
+        os.umask(umask)
+    names = {path.name for path in built.iterdir()} - {"MANIFEST.sm3.sig"}
+    assert names == {path.name for path in (tmp_path / "again").iterdir()}
+    for name in names:
+        assert (tmp_path / "again" / name).read_bytes() == (built / name).read_bytes(), name
+
+
+def test_the_manifest_covers_everything_and_its_signature_holds(built: Path, signing_key: Path) -> None:
+    manifest = built / "MANIFEST.sm3"
+    listed = dict(reversed(line.split("  ")) for line in manifest.read_text().splitlines())
+    files = {path.name: path for path in built.iterdir() if not path.name.startswith("MANIFEST")}
+    assert listed == {n: hashlib.new("sm3", path.read_bytes()).hexdigest() for n, path in files.items()}
+    assert {Path(name).suffix for name in listed} == {".deb", ".rpm", ".json"}
+    public = signing_key.with_name("public.pem")
+    assert run("openssl", "pkey", "-in", signing_key, "-pubout", "-out", public).returncode == 0
+    verify = ("openssl", "dgst", "-sm3", "-sigopt", SM2_ID, "-verify", public)
+    signature = ("-signature", built / "MANIFEST.sm3.sig")
+    assert run(*verify, *signature, manifest).returncode == 0
+    forged = signing_key.with_name("forged")
+    forged.write_bytes(manifest.read_bytes().replace(b"  ", b" *"))
+    assert run(*verify, *signature, forged).returncode != 0
+
+
+def test_the_command_runs_from_its_own_files_without_network_or_environment(unpacked: Path) -> None:
+    # a network namespace without interfaces, no environment, and poison where Python would look by default
+    poison = unpacked.parent / "poison"
+    poison.mkdir(exist_ok=True)
+    for name in ("msgspec.py", "argparse.py", "sitecustomize.py"):
+        (poison / name).write_text("raise SystemExit('imported from elsewhere')")
+    alone = ("unshare", "-rn", "env", "-i", f"PYTHONPATH={poison}", unpacked / "bin" / "provnode")
+    assert run(*alone, "version", cwd=poison).stdout == f"{__version__}\n"
+    # these load what was compiled: SM2 by libcrypto, then TLS, schemas and the store
+    key = unpacked.parent / "key.pem"
+    made = run(*alone, "keygen", "--out", key, cwd=poison)
+    assert json.loads(made.stdout)["public_key"].startswith("04"), made.stderr
+    refused = run(*alone, "run", "--config", "missing.toml", cwd=poison)
+    assert refused.returncode == 1
+    assert refused.stderr == "provnode: missing.toml: No such file or directory\n"
+
+
+def test_the_deb_puts_root_owned_files_below_its_version_and_runs_no_script(
+    built: Path, tmp_path: Path
+) -> None:
+    (deb,) = built.glob("*.deb")
+    control = tmp_path / "control"
+    assert run("dpkg-deb", "-e", deb, control).returncode == 0
+    assert {path.name for path in control.iterdir()} == {"control", "md5sums"}
+    lines = (control / "control").read_text().splitlines()
+    assert {
+        f"Package: provnode-{__version__}",
+        f"Version: {__version__}",
+        "Architecture: amd64",
+        "Depends: python3 (>= 3.11), python3 (<< 3.12), libssl3, openssl",
+    } <= set(lines)
+    for line in run("dpkg-deb", "-c", deb).stdout.splitlines():
+        mode, owner, _, date, _, path = line.split(maxsplit=5)
+        assert (owner, date) == ("root/root", "2026-11-23"), line
+        assert re.fullmatch(r"drwxr-xr-x|-rw-r--r--|-rwxr-xr-x", mode), line
+        assert re.fullmatch(rf"\./opt/(provnode/({re.escape(__version__)}/.*)?)?", path), line
+
+
+def test_the_rpm_carries_the_same_name_and_version(built: Path) -> None:
+    (rpm,) = built.glob("*.rpm")
+    lead = rpm.read_bytes()[:96]
+    assert lead[:4] == b"\xed\xab\xee\xdb"
+    assert lead[10:76].rstrip(b"\0").decode() == f"provnode-{__version__}-{__version__}-1"
+
+
+def test_the_bill_of_materials_names_every_library_and_file(built: Path, unpacked: Path) -> None:
+    bom = json.loads((built / "sbom.cdx.json").read_bytes())
+    lock = (NODE / "requirements.lock").read_text(encoding="utf-8")
+    pinned = {name.lower().replace("_", "-"): v for name, v in re.findall(r"^([\w.-]+)==(\S+)", lock, re.M)}
+    libraries = {part["name"].lower().replace("_", "-"): part for part in bom["components"]}
+    bundled = libraries.pop("openssl")  # inside cryptography's wheel
+    assert re.fullmatch(r"\d+\.\d+\.\d+", bundled["version"])
+    assert {name: part["version"] for name, part in libraries.items()} == pinned
+    assert bom["metadata"]["component"]["version"] == __version__
+    owners = [*libraries.values(), bom["metadata"]["component"]]
+    assert all(owner["components"] for owner in owners)
+    found = {file["name"]: file["hashes"][0]["content"] for one in owners for file in one["components"]}
+    files = {str(path.relative_to(unpacked)): path for path in unpacked.rglob("*") if path.is_file()}
+    # byte code as well: it is what runs
+    assert any(name.endswith(".pyc") for name in found)
+    assert found == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+
+
+def test_a_wheel_of_another_hash_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "node"
+    shutil.copytree(NODE, source, ignore=shutil.ignore_patterns("tests", "__pycache__"))
+    lock = source / "requirements.lock"
+    lock.write_text(re.sub(r"sha256:[0-9a-f]{4}", "sha256:0000", lock.read_text()))
+    done = build(tmp_path / "out", source=source)
+    assert done.returncode == 1
+    assert "uv failed" in done.stderr and "hash" in done.stderr.lower()
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_what_can_not_be_built_is_refused_in_one_line(tmp_path: Path) -> None:
+    loose = make_key(tmp_path / "loose.pem")
+    loose.chmod(0o640)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    for done, text in (
+        (build(tmp_path / "out", "--signing-key", loose), "others can read this key"),
+        (build(tmp_path / "full"), "is not empty"),
+        (build(tmp_path / "out", tool="/nowhere/uv"), "/nowhere/uv: No such file or directory"),
+        (build(tmp_path / "out", "--signing-key", tmp_path / "none"), "No such file"),
+    ):
+        assert done.returncode == 1
+        assert text in done.stderr and done.stderr.count("\n") == 1
