@@ -117,7 +117,7 @@ def test_only_its_role_package_and_adapter_know_the_engine() -> None:
 
 
 LITERAL = re.compile(
-    r"port[a-z_]*: *[0-9]{2,5}\b|\b10\.[0-9]+\.[0-9]+\.[0-9]+|dport +[0-9]+|(?<![0-9])2665[0-9]"
+    r"port[a-z_]*: *[0-9]{2,5}\b|\b10\.[0-9]+\.[0-9]+\.[0-9]+|\bdport +[0-9]+|(?<![0-9])2665[0-9]"
 )
 
 

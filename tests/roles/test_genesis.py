@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -13,6 +13,12 @@ from provchain.paths import REPOSITORY, spec_file
 from provchain.spec import load
 
 PLUGIN = REPOSITORY / "roles" / "provnode" / "action_plugins" / "provnode_genesis.py"
+
+
+class Build(Protocol):
+    """Runs the action with these keys."""
+
+    def __call__(self, keys: dict[str, str], check_mode: bool = False) -> dict[str, Any]: ...
 
 
 class Task:
@@ -23,7 +29,7 @@ class Task:
 
 
 @pytest.fixture
-def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     """Return a function that runs the action with these keys."""
     found = importlib.util.spec_from_file_location("provnode_genesis", PLUGIN)
     assert found is not None and found.loader is not None
@@ -50,7 +56,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 KEYS = {name: f"04{number:0128x}" for number, name in enumerate(("v1", "v2", "v3", "v4", "a1", "m1"))}
 
 
-def test_validators_vote_and_the_others_sign(build: Any) -> None:
+def test_validators_vote_and_the_others_sign(build: Build) -> None:
     genesis = json.loads(build(KEYS)["content"])
     assert [v["name"] for v in genesis["validators"]] == ["v1", "v2", "v3", "v4"]
     assert [s["id"] for s in genesis["signers"]] == ["a1@zjex", "m1@zjex"]
@@ -58,7 +64,7 @@ def test_validators_vote_and_the_others_sign(build: Any) -> None:
     assert set(genesis["schemas"]) == {path.stem for path in (REPOSITORY / "examples/schemas").glob("*.json")}
 
 
-def test_it_is_made_once(build: Any) -> None:
+def test_it_is_made_once(build: Build) -> None:
     first = build(KEYS)
     second = build(dict.fromkeys(KEYS, "04" + "ff" * 64))
     assert first["changed"]
@@ -66,13 +72,13 @@ def test_it_is_made_once(build: Any) -> None:
     assert second["content"] == first["content"]
 
 
-def test_a_missing_key_is_refused_and_nothing_is_written(build: Any, tmp_path: Path) -> None:
+def test_a_missing_key_is_refused_and_nothing_is_written(build: Build, tmp_path: Path) -> None:
     result = build({name: key for name, key in KEYS.items() if name != "v3"})
     assert result["failed"]
     assert result["msg"] == "no public key of v3"
     assert not (tmp_path / "genesis.json").exists()
 
 
-def test_a_dry_run_writes_nothing(build: Any, tmp_path: Path) -> None:
+def test_a_dry_run_writes_nothing(build: Build, tmp_path: Path) -> None:
     assert build(KEYS, check_mode=True)["changed"]
     assert not (tmp_path / "genesis.json").exists()

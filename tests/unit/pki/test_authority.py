@@ -18,8 +18,8 @@ def request(folder: Path, subject: str = "/CN=v1/O=zjex", curve: str = "SM2") ->
     """Make a key as a host does, and its request."""
     key = folder / f"host-{curve}.pem"
     key.write_bytes(openssl("genpkey", "-algorithm", "EC", "-pkeyopt", f"ec_paramgen_curve:{curve}"))
-    sm2 = SIGN if curve == "SM2" else ()
-    return openssl("req", "-new", "-key", key, "-sm3", *sm2, "-subj", subject).decode()
+    options = ("-sm3", *SIGN) if curve == "SM2" else ("-sha256",)
+    return openssl("req", "-new", "-key", key, *options, "-subj", subject).decode()
 
 
 def text(pem: str) -> str:
