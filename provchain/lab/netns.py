@@ -93,6 +93,8 @@ def attach(
             "ip", "-n", namespace, "-batch", "-",
             stdin=f"address add {address} dev eth0\nlink set eth0 up\nroute add default via {gateway}\n",
         )  # fmt: skip
+        # the router would go on sending to the cable that had this address before
+        run("ip", "-n", lab, "neigh", "flush", "to", str(address.ip), "dev", names.bridge(zone))
 
 
 def unplug(network: str, port: str) -> None:
