@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a finding or a refusal, 2 wrong use, 130 interrupted (the 
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ import typer
 from provchain.cli import report
 from provchain.cli.spec import app as spec_app
 from provchain.errors import ProvchainError
+from provchain.paths import spec_file
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,7 +26,18 @@ app = typer.Typer(
 )
 app.add_typer(spec_app, name="spec")
 
-Network = Annotated[str, typer.Option("--network", "-n", help="name of a folder in inventories/")]
+
+def _known(network: str) -> str:
+    """Refuse a network that nobody described, as wrong use, before anything is made for it."""
+    if not spec_file(network).is_file():
+        known = sorted(path.parent.name for path in spec_file("*").parent.parent.glob("*/chain.yml"))
+        raise typer.BadParameter(f"{spec_file(network)} is missing; described are: {', '.join(known)}")
+    return network
+
+
+Network = Annotated[
+    str, typer.Option("--network", "-n", help="name of a folder in inventories/", callback=_known)
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
 
@@ -68,7 +81,6 @@ def down(network: Network = "lab", yes: Yes = False) -> None:
 def status(network: Network = "lab", as_json: Json = False) -> None:
     """Show each host's service, height, block hash, peers and certificate; exit 1 if a node doesn't run."""
     from provchain.conductor import up as conductor
-    from provchain.paths import spec_file
     from provchain.spec import load
 
     rows = conductor.table(load(spec_file(network)))
@@ -82,7 +94,6 @@ def plan(network: Network = "lab", as_json: Json = False) -> None:
     """Say what up would change, without changing it."""
     from provchain.conductor import up as conductor
     from provchain.conductor.steps import exclusive, run_step
-    from provchain.paths import spec_file
     from provchain.spec import load
 
     spec = load(spec_file(network))
@@ -103,7 +114,6 @@ def verify(network: Network = "lab", as_json: Json = False) -> None:
     """Prove a running network again, read-only; exit 1 if a proof fails."""
     from provchain.conductor import up as conductor
     from provchain.conductor.steps import run_step
-    from provchain.paths import spec_file
     from provchain.spec import load
 
     spec = load(spec_file(network))
@@ -121,7 +131,6 @@ def demo(network: Network = "lab", as_json: Json = False) -> None:
     """Submit the example objects, read each back from another organisation's node, verify every proof."""
     from provchain.conductor import demo as conductor
     from provchain.conductor.steps import run_step
-    from provchain.paths import spec_file
     from provchain.spec import load
 
     spec = load(spec_file(network))
@@ -172,11 +181,17 @@ def env(network: Network = "lab") -> None:
 
 def main() -> None:
     """Run the command line; every expected failure becomes a short message and an exit code."""
+    # the library turns an interrupt into a plain abort; here it has a meaning and a code of its own
+    signal.signal(signal.SIGINT, _interrupted)
     try:
         app()
     except ProvchainError as error:
         report.print_error(error.lines())
         sys.exit(1)
-    except KeyboardInterrupt:
+    except InterruptedError:
         report.print_error(["interrupted; the same command continues where this one stopped"])
         sys.exit(130)
+
+
+def _interrupted(_number: int, _frame: object) -> None:
+    raise InterruptedError("interrupted")

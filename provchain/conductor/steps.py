@@ -79,13 +79,18 @@ def run_tool(
         ) as process,
     ):
         assert process.stdout is not None  # noqa: S101 - PIPE was asked for above
-        for line in process.stdout:
-            sink.write(line)
-            sink.flush()
-            lines.append(line.rstrip("\n"))
-            shown = interesting(line.strip())
-            if shown:
-                detail(shown)
+        try:
+            for line in process.stdout:
+                sink.write(line)
+                sink.flush()
+                lines.append(line.rstrip("\n"))
+                shown = interesting(line.strip())
+                if shown:
+                    detail(shown)
+        except BaseException:
+            # interrupted: the tool must not go on alone
+            process.terminate()
+            raise
     if process.returncode != 0:
         tail = "\n".join(lines[-30:])
         raise ProvchainError(
