@@ -21,6 +21,7 @@ from tests.host.network import Network
 from tests.host.tls import Offer, RefusedError, Session
 
 KNOCKER = "knocker"
+REQUEST = b"GET / HTTP/1.1\r\nHost: any\r\n\r\n"  # whatever it is, a service that serves answers it
 # RFC 8446 section 6: what a server says when it refuses. "closed" is the end of a connection without a word.
 NO_CERTIFICATE = ("certificate required", "handshake failure")
 NO_COMMON_GROUND = ("handshake failure", "insufficient security", "illegal parameter", "protocol version")
@@ -75,7 +76,7 @@ def _refusal(network: Network, node: str, service: str, offer: Offer) -> str:
     with _session(network, node, service, offer) as session:
         try:
             session.handshake()
-            answer = session.exchange(b"")
+            answer = session.exchange(REQUEST)
         except RefusedError as refusal:
             return str(refusal).lower()
     pytest.fail(f"{node} {service} served the client: {answer[:80]!r}")
@@ -147,7 +148,7 @@ def test_an_authority_can_not_vouch_for_another_organisation(
     with _session(network, node, service, borrowed) as session:
         session.handshake()
         with pytest.raises(RefusedError):
-            session.exchange(b"GET /health HTTP/1.1\r\nHost: any\r\n\r\n")
+            session.exchange(REQUEST)
 
 
 def test_a_member_that_is_no_node_is_no_peer(node: str, network: Network, own: Offer) -> None:
