@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from provnode.core.guard import GuardError, Signed, decide
 
@@ -15,6 +15,7 @@ def test_the_first_message_is_signed() -> None:
     assert decide(None, (1, 0, 0), b"a") is None
 
 
+@settings(deadline=None)
 @given(PLACE, PLACE, BYTES, BYTES)
 def test_what_may_be_signed_follows_from_the_last(
     last: tuple[int, int, int], place: tuple[int, int, int], before: bytes, now: bytes
@@ -29,6 +30,7 @@ def test_what_may_be_signed_follows_from_the_last(
             decide(signed, place, now)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(PLACE, BYTES)))
 def test_no_place_is_ever_signed_twice(wishes: list[tuple[tuple[int, int, int], bytes]]) -> None:
     last: Signed | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from provnode.core.types import Validator, ValidatorSet
 from tests.core.story import make_validators
@@ -15,6 +15,7 @@ POWERS = st.lists(st.integers(1, 40), min_size=1, max_size=10).map(
 )
 
 
+@settings(deadline=None)
 @given(POWERS)
 def test_two_quorums_share_more_than_the_faulty_can_hold(validators: ValidatorSet) -> None:
     total, faulty = validators.total_power, validators.minority - 1
@@ -23,6 +24,7 @@ def test_two_quorums_share_more_than_the_faulty_can_hold(validators: ValidatorSe
     assert total - faulty >= validators.quorum, "the honest alone are a quorum"
 
 
+@settings(deadline=None)
 @given(POWERS, st.integers(1, 10**9), st.integers(0, 1000))
 def test_turns_go_by_power(validators: ValidatorSet, height: int, round_: int) -> None:
     total = validators.total_power
@@ -30,6 +32,7 @@ def test_turns_go_by_power(validators: ValidatorSet, height: int, round_: int) -
     assert turns == {validator.name: validator.power for validator in validators}
 
 
+@settings(deadline=None)
 @given(POWERS, st.integers(1, 10**9), st.integers(1, 1000))
 def test_a_turn_follows_from_height_and_round(validators: ValidatorSet, height: int, round_: int) -> None:
     again = ValidatorSet(tuple(reversed(validators.validators)))

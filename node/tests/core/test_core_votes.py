@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from provnode.core.types import Vote, VoteType
 from provnode.core.votes import MAX_ROUNDS_AHEAD, VoteKeeper
@@ -29,6 +29,7 @@ def test_a_flood_of_one_validator_is_not_kept() -> None:
     assert keeper.skip_round(0) is None
 
 
+@settings(deadline=None)
 @given(st.lists(VOTE, max_size=60))
 def test_what_is_not_wanted_changes_nothing(votes: list[Vote]) -> None:
     keeper, lean = VoteKeeper(FOUR), VoteKeeper(FOUR)
@@ -48,6 +49,7 @@ def test_what_is_not_wanted_changes_nothing(votes: list[Vote]) -> None:
     assert keeper.skip_round(0) == lean.skip_round(0)
 
 
+@settings(deadline=None)
 @given(st.lists(VOTE, max_size=80))
 def test_a_quorum_is_as_many_different_validators(votes: list[Vote]) -> None:
     keeper = VoteKeeper(FOUR)
