@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +14,13 @@ from typing import Any
 
 from provnode.cli.keys import load_key
 from provnode.cli.main import RefusalError, print_json
-from provnode.cli.verify import read_json
-from provnode.crypto import get_provider
+from provnode.crypto import CryptoError, get_provider
 from provnode.ledger.canonical import CanonicalError, decode
-from provnode.ledger.genesis import parse_genesis
-from provnode.ledger.transactions import sign_transaction
+from provnode.ledger.errors import GenesisError
+from provnode.ledger.genesis import Genesis, load_genesis
+from provnode.ledger.transactions import KIND_OBJECT, sign_transaction
 from provnode.light import ProofError, verify_proof
-from provnode.net.errors import NetError
-from provnode.net.identity import Identity
-from provnode.net.tls import Peer
+from provnode.net.tls import Identity, NetError, Peer
 from provnode.ops.config import Config, ConfigError, load_config
 from provnode.rpc.client import CallError, Client
 
@@ -32,56 +30,76 @@ _WAIT_SECONDS = 60
 
 def tx(given: argparse.Namespace) -> int:
     """``tx put|get|prove``: one object."""
-    return asyncio.run(_guarded(_tx(given)))
+    return _guarded(_tx(given))
 
 
 def submit(given: argparse.Namespace) -> int:
     """Objects from standard input, results to standard output; 1 if any was refused."""
-    return asyncio.run(_guarded(_submit_all(given, list(_lines()))))
+    return _guarded(_submit_all(_Host.load(given), list(_lines())))
 
 
 def read(given: argparse.Namespace) -> int:
     """Object ids and versions from standard input, objects to standard output; 1 if any didn't verify."""
-    return asyncio.run(_guarded(_read_all(given)))
+    return _guarded(_read_all(_Host.load(given)))
 
 
-async def _guarded(work: Any) -> int:  # noqa: ANN401 - a coroutine that returns an exit code
+def _guarded(work: Coroutine[None, None, int]) -> int:
     try:
-        code: int = await work
-    except (CallError, ConfigError, NetError) as error:
+        return asyncio.run(work)
+    except (CallError, CryptoError, NetError) as error:
         raise RefusalError(str(error)) from None
-    return code
 
 
-def _lines() -> Iterator[str]:
-    while line := sys.stdin.readline(_LONGEST_LINE):
+def _lines() -> Iterator[bytes]:
+    number = 0
+    while line := sys.stdin.buffer.readline(_LONGEST_LINE + 1):
+        number += 1
+        if len(line) > _LONGEST_LINE:
+            raise RefusalError(f"standard input: line {number} is longer than {_LONGEST_LINE} bytes")
         if line.strip():
             yield line
 
 
-@asynccontextmanager
-async def _connected(config: Config, name: str | None) -> AsyncIterator[Client]:
-    """Connect to the node of that name; without a name to this host's own, else to the first peer."""
-    if name is None and config.listen is not None:
-        client = await Client.local(Path(config.admin_socket))
-    else:
-        names = [peer.name for peer in config.peers]
-        peer = next((p for p in config.peers if name in (None, p.name)), None)
-        if peer is None:
-            raise RefusalError(
-                f"node {name!r} is not in the configuration; known: {', '.join(names) or 'none'}"
-            )
-        genesis = parse_genesis(read_json(Path(config.genesis)))
-        allowed = frozenset(genesis.organisations)
-        files = config.identity
-        identity = Identity(Path(files.key), Path(files.cert), Path(files.trust_dir), allowed)
-        client = await Client.remote(
-            peer.address, peer.rpc_port, identity, Peer(peer.name, peer.organisation)
-        )
-    try:
-        yield client
-    finally:
-        await client.close()
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """This host's configuration, the genesis that it trusts, and the node to ask (None: any)."""
+
+    config: Config
+    genesis: Genesis
+    node: str | None
+
+    @classmethod
+    def load(cls, given: argparse.Namespace) -> _Host:
+        """Read what the command line names. Raises RefusalError."""
+        try:
+            config = load_config(given.config)
+            return cls(config, load_genesis(Path(config.genesis)), given.node)
+        except (ConfigError, GenesisError) as error:
+            raise RefusalError(str(error)) from None
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[tuple[Client, str]]:
+        """Connect to that node; without a name to this host's own, else to the first peer.
+
+        Gives the client and the node's organisation. Raises RefusalError, CallError, NetError.
+        """
+        config, organisation = self.config, self.config.organisation
+        if config.listen is not None and self.node in (None, config.name):
+            client = await Client.local(Path(config.admin_socket))
+        else:
+            peer = next((p for p in config.peers if self.node in (None, p.name)), None)
+            if peer is None:
+                known = ", ".join(p.name for p in config.peers) or "none"
+                raise RefusalError(f"node {self.node!r} is not in the configuration; known: {known}")
+            files, organisation = config.identity, peer.organisation
+            allowed = frozenset(self.genesis.organisations)
+            identity = Identity(Path(files.key), Path(files.cert), Path(files.trust_dir), allowed)
+            expected = Peer(peer.name, organisation)
+            client = await Client.remote(peer.address, peer.rpc_port, identity, expected)
+        try:
+            yield client, organisation
+        finally:
+            await client.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,52 +109,53 @@ class _Sent:
     object_id: object
     version: object
     txid: str = ""
-    error: str = ""
     code: str = ""
+    error: str = ""
 
 
 class _Signer:
-    """Signs objects as the client that the configuration names."""
+    """Signs objects as the client that the configuration names. Raises RefusalError on making."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, host: _Host) -> None:
+        config = host.config
         if not config.client_key:
             raise RefusalError("client_key: is missing in the configuration; this host may not submit")
         self._provider = get_provider(config.provider)
         self._key = load_key(Path(config.client_key), self._provider)
         self._id = config.client_id
-        self._genesis = parse_genesis(read_json(Path(config.genesis))).hash
+        self._genesis = host.genesis.hash
 
-    def sign(self, line: str) -> tuple[bytes, object, object]:
-        """Return the signed transaction of an object, its id and version. Raises CanonicalError."""
-        found = decode(line.encode())
+    async def send(self, client: Client, line: bytes) -> _Sent:
+        """Sign an object and hand it in."""
+        try:
+            found = decode(line)
+            raw, txid = sign_transaction(
+                self._provider, self._key, self._id, self._genesis, KIND_OBJECT, found
+            )
+        except CanonicalError as error:
+            return _Sent(None, None, code="malformed", error=str(error))
         content: Any = found
         for key in ("header", "content"):
             content = content.get(key) if isinstance(content, dict) else None
         content = content if isinstance(content, dict) else {}
-        raw, _ = sign_transaction(self._provider, self._key, self._id, self._genesis, "object", found)
-        return raw, content.get("object_id"), content.get("version")
+        object_id, version = content.get("object_id"), content.get("version")
+        try:
+            await client.call("submit_transaction", transaction=raw.hex())
+        except CallError as error:
+            return _Sent(object_id, version, txid.hex(), _code(error), str(error))
+        return _Sent(object_id, version, txid.hex())
 
 
-async def _send(client: Client, signer: _Signer, line: str) -> _Sent:
-    try:
-        raw, object_id, version = signer.sign(line)
-    except CanonicalError as error:
-        return _Sent(None, None, error=str(error), code="malformed")
-    try:
-        answer = await client.call("submit_transaction", transaction=raw.hex())
-    except CallError as error:
-        if not error.code:
-            raise
-        return _Sent(object_id, version, error=str(error), code=error.code)
-    return _Sent(object_id, version, txid=answer["txid"])
+def _code(error: CallError) -> str:
+    return error.code or ("refused" if error.answered else "connection")
 
 
-async def _submit_all(given: argparse.Namespace, lines: list[str]) -> int:
-    config = load_config(given.config)
-    signer = _Signer(config)
+async def _submit_all(host: _Host, lines: list[bytes]) -> int:
+    signer = _Signer(host)
     good = True
-    async with _connected(config, given.node) as client:
-        sent = [await _send(client, signer, line) for line in lines]
+    async with host.connected() as (client, _):
+        # all are handed in before the first is waited for, so that they share blocks
+        sent = [await signer.send(client, line) for line in lines]
         for item in sent:
             result = await _outcome(client, item)
             good = good and result["ok"]
@@ -145,66 +164,79 @@ async def _submit_all(given: argparse.Namespace, lines: list[str]) -> int:
 
 
 async def _outcome(client: Client, item: _Sent) -> dict[str, Any]:
-    result: dict[str, Any] = {"object_id": item.object_id, "version": item.version, "txid": item.txid}
-    if item.error:
-        return result | {"height": None, "ok": False, "code": item.code, "error": item.error}
+    result = {"object_id": item.object_id, "version": item.version, "txid": item.txid, "height": None}
+    if item.code:
+        return result | {"ok": False, "code": item.code, "error": item.error}
     try:
         answer = await client.call("wait_transaction", txid=item.txid, seconds=_WAIT_SECONDS)
     except CallError as error:
-        return result | {"height": None, "ok": False, "code": error.code or "timeout", "error": str(error)}
-    return result | {"height": answer["height"], "ok": True, "code": "", "error": ""}
+        return result | {"ok": False, "code": _code(error), "error": str(error)}
+    height = answer.get("height") if isinstance(answer, dict) else None
+    if type(height) is not int:
+        return result | {"ok": False, "code": "connection", "error": "the node told no height"}
+    return result | {"height": height, "ok": True, "code": "", "error": ""}
 
 
 async def _prove(
-    client: Client, trust: dict[str, Any], object_id: str, version: int | None
+    host: _Host, client: Client, organisation: str, object_id: str, version: int | None
 ) -> dict[str, Any]:
     """Read an object with its proof and verify it; the result says whether it holds."""
-    result: dict[str, Any] = {"object_id": object_id, "version": version, "organisation": client.organisation}
+    result = {"object_id": object_id, "version": version, "height": None, "organisation": organisation}
     try:
         bundle = await client.call("object", object_id=object_id, version=version, proof=True)
-        found = verify_proof(bundle, trust, get_provider("openssl"))
-    except (CallError, ProofError) as error:
-        return result | {"height": None, "verified": False, "error": str(error)}
-    if (found.object_id, found.version) != (object_id, found.version if version is None else version):
-        return result | {"height": None, "verified": False, "error": "the proof is of another object"}
+        if not isinstance(bundle, dict):
+            raise ProofError("the node answered with no bundle")
+        found = verify_proof(bundle, host.genesis.document, get_provider(host.config.provider))
+        if found.object_id != object_id or version not in (None, found.version):
+            raise ProofError(f"the proof is of {found.object_id[:128]!r} version {found.version}")
+    except ProofError as error:
+        return result | {"verified": False, "error": str(error)}
+    except CallError as error:
+        if not error.answered:
+            raise
+        return result | {"verified": False, "error": str(error)}
     return result | {
         "version": found.version,
         "height": found.height,
         "verified": True,
-        "object": bundle["snapshot"],
+        "object": found.object,
     }
 
 
-async def _read_all(given: argparse.Namespace) -> int:
-    config = load_config(given.config)
-    trust = read_json(Path(config.genesis))
+async def _read_all(host: _Host) -> int:
     good = True
-    async with _connected(config, given.node) as client:
+    async with host.connected() as (client, organisation):
         for line in _lines():
-            try:
-                asked = json.loads(line)
-                object_id, version = asked["object_id"], asked.get("version")
-            except (ValueError, TypeError, KeyError, AttributeError):
-                raise RefusalError(f"standard input: {line[:80]!r} is no object id with version") from None
-            result = await _prove(client, trust, object_id, version)
+            result = await _prove(host, client, organisation, *_asked(line))
             good = good and result["verified"]
             print_json(result)
     return 0 if good else 1
 
 
+def _asked(line: bytes) -> tuple[str, int | None]:
+    try:
+        asked = json.loads(line)
+        object_id, version = asked["object_id"], asked.get("version")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        object_id = version = None
+    if not isinstance(object_id, str) or isinstance(version, bool) or not isinstance(version, int | None):
+        needed = '{"object_id": "…", "version": 0}'
+        raise RefusalError(f"standard input: found {line[:80]!r}, needed is {needed}")
+    return object_id, version
+
+
 async def _tx(given: argparse.Namespace) -> int:
-    config = load_config(given.config)
+    host = _Host.load(given)
     if given.verb == "put":
         try:
-            text = await asyncio.to_thread(Path(given.what).read_text, encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RefusalError(f"{given.what}: {error}") from None
-        return await _submit_all(given, [text])
-    async with _connected(config, given.node) as client:
+            text = await asyncio.to_thread(Path(given.what).read_bytes)
+        except OSError as error:
+            raise RefusalError(f"{given.what}: {error.strerror}") from None
+        return await _submit_all(host, [text])
+    async with host.connected() as (client, organisation):
         if given.verb == "prove":
             print_json(await client.call("object", object_id=given.what, version=given.version, proof=True))
             return 0
-        trust = read_json(Path(config.genesis))
-        result = await _prove(client, trust, given.what, given.version)
+        result = await _prove(host, client, organisation, given.what, given.version)
     print_json(result)
     return 0 if result["verified"] else 1

@@ -3,51 +3,50 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from pathlib import Path
 from typing import Any
 
 from provnode import __version__
 from provnode.cli.main import RefusalError, print_json
-from provnode.rpc.client import CallError, Client
+
+_SECONDS = 15.0
 
 
-async def _ask(socket: Path, method: str, **params: object) -> Any:  # noqa: ANN401 - each method has its own result
-    client = await Client.local(socket)
+def _call(socket: Path, *calls: tuple[str, dict[str, object]]) -> list[Any]:
+    import asyncio
+
+    from provnode.rpc.client import CallError, Client
+
+    async def ask() -> list[Any]:
+        client = await Client.local(socket, _SECONDS)
+        try:
+            return [await client.call(method, **params) for method, params in calls]
+        finally:
+            await client.close()
+
     try:
-        async with asyncio.timeout(15):
-            return await client.call(method, **params)
-    finally:
-        await client.close()
-
-
-def _call(socket: Path, method: str, **params: object) -> Any:  # noqa: ANN401 - as above
-    try:
-        return asyncio.run(_ask(socket, method, **params))
-    except TimeoutError:
-        raise RefusalError(f"{socket}: no answer within 15 s") from None
+        return asyncio.run(ask())
     except CallError as error:
         raise RefusalError(str(error)) from None
 
 
 def status(given: argparse.Namespace) -> int:
-    """Print how the node is; 1 if it is behind or its disk refuses."""
-    found = _call(given.socket, "node_status")
+    """Print how the node is. Whether that is well is for the reader to judge: 0 if it answers."""
+    (found,) = _call(given.socket, ("node_status", {}))
     if given.json:
         print_json(found)
-    else:
-        for key, value in found.items():
-            shown = (
-                ", ".join(f"{p['name']} ({p['organisation']})" for p in value) if key == "peers" else value
-            )
-            print(f"{key.replace('_', ' '):<20} {shown}")
+        return 0
+    for key, value in found.items():
+        peers = key == "peers"
+        shown = ", ".join(f"{p['name']} ({p['organisation']})" for p in value) if peers else value
+        print(f"{key.replace('_', ' '):<20} {shown}")
     return 0
 
 
 def block(given: argparse.Namespace) -> int:
     """Print a block."""
-    found = _call(given.socket, "block", height=given.height)
-    state = _call(given.socket, "consensus_state", height=given.height)
+    height: dict[str, object] = {"height": given.height}
+    found, state = _call(given.socket, ("block", height), ("consensus_state", height))
     certificate = state["certificate"]
     print_json(
         {

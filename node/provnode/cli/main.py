@@ -10,6 +10,7 @@ import argparse
 import importlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 CONFIG = Path("/etc/provnode/config.toml")
@@ -22,7 +23,10 @@ class RefusalError(Exception):
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    given = _parser().parse_args(argv)
+    parser = _parser()
+    given = parser.parse_args(argv)
+    if getattr(given, "force", False) and given.out is None:
+        parser.error("--force goes with --out")
     module, function = given.run.split(":")
     try:
         code: int = getattr(importlib.import_module(f"provnode.cli.{module}"), function)(given)
@@ -70,9 +74,10 @@ def _parser() -> argparse.ArgumentParser:
 
     keygen = add("keygen", "keys:keygen", "make an SM2 key and print its public key", "keygen --out key.pem")
     which = keygen.add_mutually_exclusive_group(required=True)
-    which.add_argument("--out", type=Path, help="write a new private key here, mode 0600; never overwrites")
+    which.add_argument("--out", type=Path, help="write a new private key here, mode 0600")
     which.add_argument("--ensure", type=Path, help="like --out, but keep a key that is there")
     which.add_argument("--show", type=Path, help="only print the public key of this private key")
+    keygen.add_argument("--force", action="store_true", help="--out: replace a key that is there")
     csr = add(
         "csr", "keys:csr", "print a certificate request", "csr --key key.pem --name v1 --organisation zjex"
     )
@@ -89,8 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_client_commands(add: object) -> None:
-    assert callable(add)  # noqa: S101 - tells the type checker what the caller passes
+def _add_client_commands(add: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:
     tx = add("tx", "client:tx", "submit an object, get it, or get its proof", "tx get OBJECT_ID --node v2")
     tx.add_argument("verb", choices=("put", "get", "prove"))
     tx.add_argument("what", help="put: a file with one object as JSON; get, prove: an object id")
@@ -118,7 +122,3 @@ def _add_client_commands(add: object) -> None:
 
 def _config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, default=CONFIG, help=f"configuration file ({CONFIG})")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

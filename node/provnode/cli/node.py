@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import fcntl
+import logging
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 from provnode.cli.keys import load_key
@@ -22,11 +25,14 @@ from provnode.ops.node import Node, NodeError, Setup
 from provnode.rpc.server import RpcServer
 from provnode.storage.errors import StoreError
 
+log = logging.getLogger(__name__)
+_NO_LISTEN = "listen: is missing in the configuration; a client has no node to run"
+
 
 def prepare(config: Config) -> Setup:
     """Read and check all that a node is made of. Raises RefusalError."""
     if config.listen is None:
-        raise RefusalError("listen: is missing in the configuration; a client has no node to run")
+        raise RefusalError(_NO_LISTEN)
     try:
         genesis = load_genesis(Path(config.genesis))
         provider = get_provider(config.provider)
@@ -51,12 +57,29 @@ def prepare(config: Config) -> Setup:
     )
 
 
-def _node(config: Config) -> Node:
-    setup = prepare(config)
+@contextlib.contextmanager
+def _owned(folder: Path) -> Iterator[None]:
+    """Hold the data folder: two nodes on one folder could sign contradictory votes. Raises RefusalError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = (folder / "lock").open("ab")
+    except OSError as error:
+        raise RefusalError(f"{error.filename}: {error.strerror}") from None
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RefusalError(f"{folder}: in use by a running provnode; stop that one first") from None
+        yield
+
+
+def _node(setup: Setup) -> Node:
     try:
         return Node(setup)
     except (NodeError, StoreError, GenesisError, NetError) as error:
         raise RefusalError(str(error)) from None
+    except OSError as error:
+        raise RefusalError(f"{error.filename}: {error.strerror}") from None
 
 
 def _config(given: argparse.Namespace) -> Config:
@@ -68,14 +91,18 @@ def _config(given: argparse.Namespace) -> Config:
 
 def init(given: argparse.Namespace) -> int:
     """Check everything and make the data folder; changes nothing that is there."""
-    config = _config(given)
-    node = _node(config)
-    found = {
-        "name": config.name,
-        "height": node.ledger.height,
-        "genesis_hash": node.ledger.genesis.hash.hex(),
-    }
-    asyncio.run(node.stop())
+    setup = prepare(_config(given))
+    with _owned(setup.data_dir):
+        node = _node(setup)
+        found = {
+            "name": node.identity.own.name,
+            "organisation": node.identity.own.organisation,
+            "validator": setup.key is not None,
+            "height": node.ledger.height,
+            "genesis_hash": node.ledger.genesis.hash.hex(),
+            "certificate_expires": node.identity.own.expires.isoformat(),
+        }
+        asyncio.run(node.stop())
     print_json(found)
     return 0
 
@@ -84,22 +111,24 @@ def run(given: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT."""
     config = _config(given)
     set_up(config.log_level)
-    asyncio.run(_run(config))
+    setup = prepare(config)
+    with _owned(setup.data_dir):
+        try:
+            asyncio.run(_run(config, setup))
+        except StoreError as error:
+            raise RefusalError(str(error)) from None
     return 0
 
 
-async def _run(config: Config) -> None:
-    node = _node(config)
+async def _run(config: Config, setup: Setup) -> None:
+    node = _node(setup)
     rpc = RpcServer(node)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     try:
-        await node.start()
-        listen = config.listen
-        if listen is not None:
-            await rpc.start(listen.address, listen.rpc_port, Path(config.admin_socket))
+        await _listen(config, node, rpc)
         ends = [asyncio.create_task(stopped.wait()), asyncio.create_task(node.failed())]
         done, waiting = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
@@ -108,8 +137,23 @@ async def _run(config: Config) -> None:
                 await task
         for task in done:
             task.result()
-    except OSError as error:
-        raise RefusalError(f"can't listen: {error}") from None
+    except RefusalError:
+        raise
+    except Exception:
+        # said where the log is read, before the process ends with it
+        log.exception("node.failed")
+        raise
     finally:
         await rpc.close()
         await node.stop()
+
+
+async def _listen(config: Config, node: Node, rpc: RpcServer) -> None:
+    listen = config.listen
+    if listen is None:
+        raise RefusalError(_NO_LISTEN)
+    try:
+        await node.start()
+        await rpc.start(listen.address, listen.rpc_port, Path(config.admin_socket))
+    except OSError as error:
+        raise RefusalError(f"can't listen: {error}") from None

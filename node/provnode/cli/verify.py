@@ -9,13 +9,14 @@ from typing import Any
 
 from provnode.cli.main import RefusalError, print_json
 from provnode.crypto import get_provider
+from provnode.ledger.errors import GenesisError
+from provnode.ledger.genesis import load_genesis
 from provnode.light import ProofError, verify_proof
 
 _LONGEST = 64 * 1024 * 1024
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object from a file. Raises RefusalError."""
+def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LONGEST:
             raise RefusalError(f"{path}: larger than {_LONGEST} bytes")
@@ -31,13 +32,23 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def verify(given: argparse.Namespace) -> int:
     """Print what the bundle proves; 1 if it doesn't prove it."""
-    bundle, genesis = read_json(given.bundle), read_json(given.genesis)
+    bundle = _read(given.bundle)
     try:
-        found = verify_proof(bundle, genesis, get_provider("openssl"))
+        genesis = load_genesis(given.genesis)
+        found = verify_proof(bundle, genesis.document, get_provider("openssl"))
+    except GenesisError as error:
+        raise RefusalError(str(error)) from None
     except ProofError as error:
         print_json({"verified": False, "error": str(error)})
         return 1
     print_json(
-        {"verified": True, "object_id": found.object_id, "version": found.version, "height": found.height}
+        {
+            "verified": True,
+            "object_id": found.object_id,
+            "version": found.version,
+            "height": found.height,
+            "block_hash": found.block_id.hex(),
+            "validators": found.validators,
+        }
     )
     return 0

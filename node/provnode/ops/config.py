@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,39 +15,44 @@ class ConfigError(Exception):
     """The configuration can't be used; the message names the file, the key, what was found and allowed."""
 
 
+Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where this node listens; a client has none."""
 
-    address: str
-    p2p_port: int
-    rpc_port: int
+    address: Text
+    p2p_port: Port
+    rpc_port: Port
 
 
 class IdentityFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The TLS key, the certificate, and the folder with one CA an organisation (``<organisation>.pem``)."""
 
-    key: str
-    cert: str
-    trust_dir: str
+    key: Text
+    cert: Text
+    trust_dir: Text
 
 
 class PeerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Another node of the network; without ``dial`` this node waits until that one connects."""
 
-    name: str
-    organisation: str
-    address: str
-    p2p_port: int
-    rpc_port: int
+    name: Name
+    organisation: Name
+    address: Text
+    p2p_port: Port
+    rpc_port: Port
     dial: bool = True
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. ``consensus_key`` belongs to a validator, ``client_key`` to a registered signer."""
 
-    name: str
-    organisation: str
-    genesis: str
+    name: Name
+    organisation: Name
+    genesis: Text
     identity: IdentityFiles
     peers: list[PeerEntry]
     data_dir: str = ""
@@ -57,15 +62,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_id: str = ""
     admin_socket: str = "/run/provnode/admin.sock"
     provider: str = "openssl"
-    log_level: str = "info"
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """A condition and what to say if it doesn't hold."""
-
-    holds: bool
-    message: str
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 def load_config(path: Path) -> Config:
@@ -81,21 +78,14 @@ def load_config(path: Path) -> Config:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{path}: {error}") from None
     names = [peer.name for peer in config.peers]
-    levels = ("debug", "info", "warning", "error")
-    for rule in (
-        _Rule(len(set(names)) == len(names), "peers: a name occurs twice"),
-        _Rule(
-            config.log_level in levels, f"log_level: found {config.log_level!r}, allowed: {', '.join(levels)}"
-        ),
-        _Rule(config.listen is None or bool(config.data_dir), "data_dir: is needed by a node that listens"),
-        _Rule(bool(config.client_key) == bool(config.client_id), "client_key and client_id go together"),
-        *(_Rule(0 < port < 65536, f"port: found {port}, allowed: 1 to 65535") for port in _ports(config)),
-    ):
-        if not rule.holds:
-            raise ConfigError(f"{path}: {rule.message}")
+    rules = {
+        "peers: a name occurs twice": len(set(names)) == len(names),
+        "data_dir: is needed by a node that listens": config.listen is None or bool(config.data_dir),
+        "client_key and client_id go together": bool(config.client_key) == bool(config.client_id),
+        "listen: the ports must differ": config.listen is None
+        or config.listen.p2p_port != config.listen.rpc_port,
+    }
+    for message, holds in rules.items():
+        if not holds:
+            raise ConfigError(f"{path}: {message}")
     return config
-
-
-def _ports(config: Config) -> list[int]:
-    own = [config.listen.p2p_port, config.listen.rpc_port] if config.listen else []
-    return own + [port for peer in config.peers for port in (peer.p2p_port, peer.rpc_port)]

@@ -1,28 +1,54 @@
-"""Log lines for machines: one JSON object a line on standard output, where the journal takes them."""
+"""Log lines for machines: one JSON object a line on standard output, where the journal takes them.
+
+    {"time": "…", "level": "warning", "event": "tls.refused", "fields": {"reason": "organisation", …}}
+
+`event` is a stable name and `fields` are its values, as `provnode.net.events` writes them. What libraries say
+in words of their own has the event `log` and a `text`; a `traceback` stands beside either.
+"""
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 
+_EVENT = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
+# a plain value, or a quoted one as Python's repr spells it
+_VALUE = r"""[^\s'"]+|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_FIELD = re.compile(rf" (\w+)=({_VALUE})")
+
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one JSON object: time, level, event, text, and a traceback if there is one."""
+    """Formats a record as one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, object] = {"time": time, "level": record.levelname.lower()}
         text = record.getMessage()
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "event": text.split(" ", maxsplit=1)[0],
-            "text": text,
-        }
+        line |= _parse(text) or {"event": "log", "logger": record.name, "text": text}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
+
+
+def _parse(text: str) -> dict[str, object] | None:
+    name = _EVENT.match(text)
+    if name is None:
+        return None
+    fields: dict[str, str] = {}
+    at = name.end()
+    while at < len(text):
+        found = _FIELD.match(text, at)
+        if found is None:
+            return None
+        value = found[2]
+        fields[found[1]] = str(ast.literal_eval(value)) if value[0] in "'\"" else value
+        at = found.end()
+    return {"event": name[0], "fields": fields}
 
 
 def set_up(level: str) -> None:

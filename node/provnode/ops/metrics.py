@@ -2,34 +2,79 @@
 
 from __future__ import annotations
 
+import resource
 from collections import Counter
+from collections.abc import Mapping
 
 from provnode.ops.node import Status
 
 
-def render(status: Status) -> str:
-    """Return the metrics of a status."""
-    lines: list[str] = []
+class _Page:
+    """The lines of one answer."""
 
-    def gauge(name: str, text: str, value: float, labels: str = "") -> None:
-        if not any(line.startswith(f"# HELP provnode_{name} ") for line in lines):
-            lines.extend([f"# HELP provnode_{name} {text}", f"# TYPE provnode_{name} gauge"])
-        lines.append(f"provnode_{name}{labels} {value}")
+    def __init__(self) -> None:
+        self._lines: list[str] = []
 
-    gauge("info", "What runs here.", 1, f'{{version="{status.version}",chain="{status.chain_id}"}}')
-    gauge("height", "The newest committed height.", status.height)
-    gauge("round", "The consensus round of the next height.", status.round)
-    gauge("block_time_seconds", "When the newest block was made, Unix time.", status.block_time_ms / 1000)
-    gauge("syncing", "1 while blocks come by sync.", int(status.syncing))
-    gauge("validator", "1 if this node votes.", int(status.validator))
-    by_organisation = Counter(peer.organisation for peer in status.peers)
-    gauge("peers", "Connected peers.", len(status.peers))
-    for organisation, count in sorted(by_organisation.items()):
-        gauge("peers_by_organisation", "Connected peers.", count, f'{{organisation="{organisation}"}}')
-    gauge("mempool_transactions", "Transactions that wait for a block.", status.mempool_count)
-    gauge("mempool_bytes", "Their size.", status.mempool_bytes)
-    gauge("double_votes", "Conflicting votes of one validator seen since the start.", status.double_votes)
-    expires = status.certificate_expires.timestamp()
-    gauge("certificate_expires_seconds", "When the node's certificate runs out, Unix time.", expires)
-    gauge("disk_problem", "1 while the disk refuses to store.", int(status.problem is not None))
-    return "\n".join(lines) + "\n"
+    def metric(self, name: str, text: str, samples: Mapping[tuple[tuple[str, str], ...], float]) -> None:
+        """Add a metric and its samples by labels; a name that ends in _total is a counter."""
+        kind = "counter" if name.endswith("_total") else "gauge"
+        self._lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
+        for labels, value in samples.items():
+            inner = ",".join(f'{key}="{_escape(found)}"' for key, found in labels)
+            self._lines.append(f"{name}{{{inner}}} {value}" if inner else f"{name} {value}")
+
+    def value(self, name: str, text: str, value: float) -> None:
+        """Add a metric without labels."""
+        self.metric(name, text, {(): value})
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines) + "\n"
+
+
+def render(status: Status, rpc: Mapping[tuple[str, int], int], refused: Mapping[str, int]) -> str:
+    """Return the page: a status, RPC requests by (method, error code), refused TLS clients by reason."""
+    page = _Page()
+    about = (("version", status.version), ("network", status.network), ("chain_id", status.chain_id))
+    page.metric("provnode_info", "What runs here.", {about: 1})
+    _chain(page, status)
+    organisations = Counter(peer.organisation for peer in status.peers)
+    page.value("provnode_peers", "Connected peers.", len(status.peers))
+    page.metric(
+        "provnode_peers_by_organisation",
+        "Connected peers of an organisation.",
+        {(("organisation", name),): count for name, count in sorted(organisations.items())},
+    )
+    page.metric(
+        "provnode_rpc_requests_total",
+        "Answered requests by method (empty: no known one) and JSON-RPC error code (0: a result).",
+        {(("method", name), ("code", str(code))): count for (name, code), count in sorted(rpc.items())},
+    )
+    page.metric(
+        "provnode_rpc_refused_total",
+        "TLS clients that were refused.",
+        {(("reason", reason),): count for reason, count in sorted(refused.items())},
+    )
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    page.value("process_cpu_seconds_total", "Processor time since the start.", used.ru_utime + used.ru_stime)
+    page.value("provnode_peak_memory_bytes", "The most memory held since the start.", used.ru_maxrss * 1024)
+    return str(page)
+
+
+def _chain(page: _Page, status: Status) -> None:
+    page.value("provnode_height", "The newest committed height.", status.height)
+    page.value("provnode_round", "The consensus round of the next height.", status.round)
+    made = "When the newest block was made, Unix time."
+    page.value("provnode_block_time_seconds", made, status.block_time_ms / 1000)
+    page.value("provnode_syncing", "1 while blocks come by sync.", int(status.syncing))
+    page.value("provnode_validator", "1 if this node votes.", int(status.validator))
+    page.value("provnode_mempool_transactions", "Transactions waiting for a block.", status.mempool_count)
+    page.value("provnode_mempool_bytes", "Their size.", status.mempool_bytes)
+    seen = "Conflicting votes of one validator seen since the start."
+    page.value("provnode_double_votes_total", seen, status.double_votes)
+    ends = "When the node's certificate runs out, Unix time."
+    page.value("provnode_certificate_expires_seconds", ends, status.certificate_expires.timestamp())
+    page.value("provnode_disk_problem", "1 while the disk refuses to store.", int(status.problem is not None))
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

@@ -1,24 +1,52 @@
-"""Calling a node: over mutual TLS by its name, or on this host over its unix socket."""
+"""Calling a node: over mutual TLS by its name, or on this host over its unix socket.
+
+What answers may be another organisation's node: its answers are taken apart as carefully as requests are.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import h11
 import msgspec
 
+if TYPE_CHECKING:  # TLS costs start-up time that a local question need not pay
+    from provnode.net.tls import Identity, Peer
+
 _LONGEST = 64 * 1024 * 1024
+# longer than a node takes for its longest answer
+_SECONDS = 90.0
 
 
 class CallError(Exception):
-    """The call failed. ``code`` is the chain's own code of a refusal, or empty."""
+    """The call failed. ``answered`` says whether the node refused it, or else the connection is of no use.
 
-    def __init__(self, message: str, code: str = "") -> None:
+    ``code`` is the chain's own code of a refusal, if it has one.
+    """
+
+    def __init__(self, message: str, *, answered: bool = False, code: str = "") -> None:
         super().__init__(message)
+        self.answered = answered
         self.code = code
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    code: int
+    message: str
+    data: dict[str, str] = {}
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    jsonrpc: str
+    id: int | None
+    result: Any = msgspec.UNSET
+    error: _Refusal | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
 
 
 class _Wire(Protocol):
@@ -49,50 +77,62 @@ class _Unix:
 class Client:
     """One connection, one request at a time."""
 
-    def __init__(self, wire: _Wire, where: str, organisation: str = "") -> None:
+    def __init__(self, wire: _Wire, where: str, seconds: float = _SECONDS) -> None:
         self._wire = wire
         self._where = where
+        self._seconds = seconds
         self._http = h11.Connection(h11.CLIENT)
         self._number = 0
-        self.organisation = organisation
+        self._broken = ""
 
     @classmethod
-    async def local(cls, socket: Path) -> Client:
-        """Connect to the node on this host. Raises CallError."""
+    async def local(cls, socket: Path, seconds: float = _SECONDS) -> Client:
+        """Connect to the node on this host, with so many seconds for each answer. Raises CallError."""
         try:
-            return cls(_Unix(*await asyncio.open_unix_connection(socket)), str(socket))
+            return cls(_Unix(*await asyncio.open_unix_connection(socket)), str(socket), seconds)
         except OSError as error:
             raise CallError(f"{socket}: {error.strerror}; does the node run here?") from None
 
     @classmethod
-    async def remote(cls, address: str, port: int, identity: Any, expected: Any) -> Client:  # noqa: ANN401 - loaded late: TLS costs start-up time
+    async def remote(cls, address: str, port: int, identity: Identity, expected: Peer) -> Client:
         """Connect by TLS to the node that ``expected`` names. Raises CallError."""
-        from provnode.net.errors import NetError
-        from provnode.net.tls import open_tls
+        from provnode.net.tls import NetError, open_tls
 
         try:
             stream = await open_tls(address, port, identity, expected)
         except NetError as error:
             raise CallError(str(error)) from None
-        return cls(stream, f"{expected.name} ({address} port {port})", expected.organisation)
+        return cls(stream, f"{expected.name} ({address} port {port})")
 
-    async def call(self, method: str, **params: object) -> Any:  # noqa: ANN401 - each method has its own result
-        """Call a method and return its result. Raises CallError."""
+    async def call(self, method: str, **params: object) -> Any:  # noqa: ANN401  # each method has its own result
+        """Call a method and return its result; parameters that are None are left out. Raises CallError."""
+        if self._broken:
+            raise CallError(self._broken)
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._call(method, params)
+        except TimeoutError:
+            self._broken = f"{self._where}: no answer within {self._seconds:g} s"
+        except CallError as error:
+            if error.answered:
+                raise
+            self._broken = str(error)
+        except Exception as error:
+            # whatever breaks the exchange breaks this connection: the caller only needs to know where
+            self._broken = f"{self._where}: {error}"
+        raise CallError(self._broken)
+
+    async def _call(self, method: str, params: dict[str, object]) -> object:
         self._number += 1
         given = {key: value for key, value in params.items() if value is not None}
         request = {"jsonrpc": "2.0", "id": self._number, "method": method, "params": given}
-        try:
-            body = await self._exchange(msgspec.json.encode(request))
-            found = msgspec.json.decode(body)
-        except CallError:
-            raise
-        except Exception as error:
-            # whatever breaks the exchange breaks this connection: the caller only needs to know where
-            raise CallError(f"{self._where}: {error}") from error
-        if "error" in found:
-            refused = found["error"]
-            raise CallError(refused["message"], refused.get("data", {}).get("code", ""))
-        return found["result"]
+        answer = _decode(await self._exchange(msgspec.json.encode(request)))
+        if isinstance(answer.error, _Refusal):
+            refusal = answer.error
+            raise CallError(refusal.message, answered=True, code=refusal.data.get("code", ""))
+        if answer.id != self._number or answer.result is msgspec.UNSET:
+            raise CallError(f"{self._where}: not an answer to what was asked")
+        return answer.result
 
     async def _exchange(self, body: bytes) -> bytes:
         http = self._http
@@ -100,8 +140,7 @@ class Client:
         out = http.send(h11.Request(method="POST", target="/", headers=headers)) or b""
         out += http.send(h11.Data(data=body)) or b""
         await self._wire.write(out + (http.send(h11.EndOfMessage()) or b""))
-        parts: list[bytes] = []
-        size = 0
+        answer = bytearray()
         while True:
             event = http.next_event()
             if event is h11.NEED_DATA:
@@ -109,13 +148,12 @@ class Client:
             elif isinstance(event, h11.Response) and event.status_code != 200:
                 raise CallError(f"{self._where}: HTTP status {event.status_code}")
             elif isinstance(event, h11.Data):
-                parts.append(bytes(event.data))
-                size += len(parts[-1])
-                if size > _LONGEST:
+                answer += event.data
+                if len(answer) > _LONGEST:
                     raise CallError(f"{self._where}: an answer of more than {_LONGEST} bytes")
             elif isinstance(event, h11.EndOfMessage):
                 http.start_next_cycle()
-                return b"".join(parts)
+                return bytes(answer)
             elif isinstance(event, h11.ConnectionClosed):
                 raise CallError(f"{self._where}: the connection was closed")
 

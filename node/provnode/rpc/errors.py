@@ -11,11 +11,11 @@ INTERNAL = -32603
 NOT_FOUND = -32001
 REFUSED = -32002
 TIMED_OUT = -32003
-BUSY = -32004
+FORBIDDEN = -32004
 
 
 class RpcError(Exception):
-    """An error answer: a code, a message, and for refusals the chain's own code (``data.code``)."""
+    """An error answer: a code, a message, and where there is one the chain's own code (``data.code``)."""
 
     def __init__(self, code: int, message: str, reason: str = "") -> None:
         super().__init__(message)

@@ -6,18 +6,32 @@ Every method takes named parameters only; an unknown, missing or mistyped one is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping, Set
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from provnode.ledger.errors import NotFoundError, TxError
 from provnode.ops.node import Node, Status
+from provnode.rpc.access import Caller, Right
 from provnode.rpc.errors import INVALID_PARAMS, NOT_FOUND, REFUSED, TIMED_OUT, RpcError
 
 _LONGEST_WAIT = 60
-_MAX_HEIGHT = 2**62
+# JR/T 0314-2024 clause 6: header.content.object_id
+_LONGEST_OBJECT_ID = 128
+_HEX = re.compile(r"([0-9a-f]{2})*")
 Params = dict[str, Any]
-Method = Callable[[Params], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A method, its parameters with their types, and the right it takes to call it."""
+
+    run: Callable[[Params], Awaitable[object]]
+    needed: Mapping[str, type] = field(default_factory=dict)
+    optional: Mapping[str, type] = field(default_factory=dict)
+    right: Right = Right.READ
 
 
 class Methods:
@@ -28,50 +42,42 @@ class Methods:
         self._ledger = node.ledger
         schemas = node.ledger.genesis.document["schemas"]
         self._types = sorted(schemas) if isinstance(schemas, dict) else []
-        self.table: dict[str, tuple[Method, dict[str, type], frozenset[str]]] = {
-            "node_status": (self._status, {}, frozenset()),
-            "network_list": (self._list, {}, frozenset()),
-            "network_options": (self._options, {"id": str}, frozenset()),
-            "network_status": (self._network_status, {"id": str}, frozenset()),
-            "block": (self._block, {"height": int}, frozenset({"height"})),
-            "transaction": (self._transaction, {"txid": str}, frozenset({"txid"})),
-            "consensus_state": (self._consensus, {"height": int}, frozenset({"height"})),
-            "objects": (self._objects, {"height": int}, frozenset({"height"})),
-            "object": (
-                self._object,
-                {"object_id": str, "version": int, "proof": bool},
-                frozenset({"object_id"}),
+        height, network = {"height": int}, {"id": str}
+        self._table = {
+            "node_status": _Entry(self._status),
+            "network_list": _Entry(self._list),
+            "network_options": _Entry(self._options, {}, network),
+            "network_status": _Entry(self._network_status, {}, network),
+            "block": _Entry(self._block, height),
+            "transaction": _Entry(self._transaction, {"txid": str}),
+            "consensus_state": _Entry(self._consensus, height),
+            "objects": _Entry(self._objects, height),
+            "object": _Entry(self._object, {"object_id": str}, {"version": int, "proof": bool}),
+            "submit_transaction": _Entry(
+                self._submit, {"transaction": str}, {"wait_seconds": int}, Right.SUBMIT
             ),
-            "submit_transaction": (
-                self._submit,
-                {"transaction": str, "wait_seconds": int},
-                frozenset({"transaction"}),
-            ),
-            "wait_transaction": (self._wait, {"txid": str, "seconds": int}, frozenset({"txid"})),
+            "wait_transaction": _Entry(self._wait, {"txid": str}, {"seconds": int}),
         }
 
-    async def call(self, name: str, params: Params) -> object:
-        """Run a method that is in the table. Raises RpcError."""
-        method, allowed, needed = self.table[name]
-        unknown, missing = set(params) - set(allowed), needed - set(params)
-        if unknown:
-            raise RpcError(
-                INVALID_PARAMS, f"unknown: {', '.join(sorted(unknown))}; allowed: {', '.join(allowed)}"
-            )
-        if missing:
-            raise RpcError(INVALID_PARAMS, f"missing: {', '.join(sorted(missing))}")
-        for key, value in params.items():
-            if type(value) is not allowed[key]:
-                found = type(value).__name__
-                raise RpcError(INVALID_PARAMS, f"{key}: found {found}, allowed: {allowed[key].__name__}")
+    @property
+    def names(self) -> Set[str]:
+        """The methods there are."""
+        return self._table.keys()
+
+    async def call(self, caller: Caller, name: str, params: Params) -> object:
+        """Run one of them for a caller. Raises RpcError."""
+        entry = self._table[name]
+        caller.require(entry.right)
+        _check_params(params, entry.needed, entry.optional)
         try:
-            return await method(params)
+            return await entry.run(params)
         except NotFoundError as error:
-            raise RpcError(NOT_FOUND, str(error)) from None
+            raise RpcError(NOT_FOUND, str(error), "not_found") from None
         except TxError as error:
             raise RpcError(REFUSED, error.message, str(error.code)) from None
         except TimeoutError:
-            raise RpcError(TIMED_OUT, "not committed in the time allowed; it may be later") from None
+            text = "not committed in the time allowed; it may be later"
+            raise RpcError(TIMED_OUT, text, "timeout") from None
 
     async def _status(self, _: Params) -> object:
         return status_json(self._node.status())
@@ -120,19 +126,20 @@ class Methods:
         return await asyncio.to_thread(self._ledger.transaction, _txid(params))
 
     async def _object(self, params: Params) -> object:
+        object_id: str = params["object_id"]
+        if len(object_id) > _LONGEST_OBJECT_ID:
+            raise RpcError(INVALID_PARAMS, f"object_id: longer than {_LONGEST_OBJECT_ID} characters")
         look = self._ledger.prove if params.get("proof") else self._ledger.object
-        return await asyncio.to_thread(look, params["object_id"], params.get("version"))
+        return await asyncio.to_thread(look, object_id, params.get("version"))
 
     async def _submit(self, params: Params) -> object:
-        try:
-            raw = bytes.fromhex(params["transaction"])
-        except ValueError:
-            raise RpcError(INVALID_PARAMS, "transaction: not hexadecimal") from None
+        raw = _bytes(params, "transaction")
+        # before the transaction is taken: a refused request has no effect
+        seconds = _seconds(params, "wait_seconds") if "wait_seconds" in params else None
         txid = await self._node.submit(raw)
-        if not params.get("wait_seconds"):
+        if seconds is None:
             return {"txid": txid.hex()}
-        height = await self._node.wait_committed(txid, _seconds(params, "wait_seconds"))
-        return {"txid": txid.hex(), "height": height}
+        return {"txid": txid.hex(), "height": await self._node.wait_committed(txid, seconds)}
 
     async def _wait(self, params: Params) -> object:
         txid = _txid(params)
@@ -171,20 +178,39 @@ def status_json(status: Status) -> dict[str, Any]:
     }
 
 
+def _check_params(params: Params, needed: Mapping[str, type], optional: Mapping[str, type]) -> None:
+    allowed = {**needed, **optional}
+    unknown, missing = set(params) - set(allowed), set(needed) - set(params)
+    if unknown:
+        names = ", ".join(sorted(unknown))[:200]
+        raise RpcError(INVALID_PARAMS, f"unknown: {names}; allowed: {', '.join(allowed) or 'none'}")
+    if missing:
+        raise RpcError(INVALID_PARAMS, f"missing: {', '.join(sorted(missing))}")
+    for key, value in params.items():
+        # exact: true is no integer here
+        if type(value) is not allowed[key]:
+            found = type(value).__name__
+            raise RpcError(INVALID_PARAMS, f"{key}: found {found}, allowed: {allowed[key].__name__}")
+
+
 def _height(params: Params) -> int:
     height: int = params["height"]
-    if not 1 <= height <= _MAX_HEIGHT:
+    if height < 1:
         raise RpcError(INVALID_PARAMS, f"height: found {height}, allowed: 1 and above")
     return height
 
 
+def _bytes(params: Params, key: str) -> bytes:
+    text: str = params[key]
+    if not _HEX.fullmatch(text):
+        raise RpcError(INVALID_PARAMS, f"{key}: allowed are pairs of lower-case hexadecimal digits")
+    return bytes.fromhex(text)
+
+
 def _txid(params: Params) -> bytes:
-    try:
-        txid = bytes.fromhex(params["txid"])
-    except ValueError:
-        txid = b""
+    txid = _bytes(params, "txid")
     if len(txid) != 32:
-        raise RpcError(INVALID_PARAMS, "txid: not 64 hexadecimal digits")
+        raise RpcError(INVALID_PARAMS, f"txid: found {len(txid)} bytes, allowed: 32")
     return txid
 
 

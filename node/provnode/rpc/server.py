@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
-import time
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,12 @@ import h11
 
 from provnode.net.errors import StreamError
 from provnode.net.events import log_event
-from provnode.net.limits import Bucket
 from provnode.net.tls import Limits, Server, Stream, serve_tls
 from provnode.ops import metrics
 from provnode.ops.node import Node
-from provnode.rpc.dispatch import answer
-from provnode.rpc.methods import Methods, status_json
+from provnode.rpc.access import LOCAL, Caller, Callers
+from provnode.rpc.dispatch import Dispatcher
+from provnode.rpc.methods import Methods
 
 log = logging.getLogger(__name__)
 _HEADER_BYTES = 16 * 1024
@@ -28,13 +29,15 @@ _HEADER_BYTES = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RpcLimits:
-    """What one connection may cost. Times in seconds."""
+    """What others can make this node spend. Times in seconds; the rate is that of one certificate."""
 
     idle_seconds: float = 60.0
     request_seconds: float = 15.0
+    write_seconds: float = 10.0
     requests_a_second: float = 500.0
     burst: float = 2_000.0
     connections: int = 128
+    local_connections: int = 2_048
 
 
 class Channel(Protocol):
@@ -50,8 +53,8 @@ class Channel(Protocol):
 class _Pipe:
     """A unix socket's connection as a channel."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
+        self._reader, self._writer, self._seconds = reader, writer, seconds
 
     async def read(self, most: int = 65_536) -> bytes:
         """Return some bytes, none at the end."""
@@ -60,7 +63,8 @@ class _Pipe:
     async def write(self, data: bytes) -> None:
         """Send bytes."""
         self._writer.write(data)
-        await self._writer.drain()
+        async with asyncio.timeout(self._seconds):
+            await self._writer.drain()
 
 
 class RpcServer:
@@ -68,12 +72,16 @@ class RpcServer:
 
     def __init__(self, node: Node, limits: RpcLimits | None = None) -> None:
         self._node = node
-        self._methods = Methods(node)
-        self._limits = limits or RpcLimits()
-        self._body = 2 * node.ledger.genesis.params.max_tx_bytes + 64 * 1024
+        self._limits = limits = limits or RpcLimits()
+        self._dispatcher = Dispatcher(Methods(node))
+        genesis = node.ledger.genesis
+        self._callers = Callers(genesis.organisations, limits.requests_a_second, limits.burst)
+        # a transaction in hexadecimal, and room for what stands around it
+        self._longest = 2 * genesis.params.max_tx_bytes + 64 * 1024
         self._tls: Server | None = None
         self._unix: asyncio.Server | None = None
         self._socket: Path | None = None
+        self._local: set[asyncio.Task[None]] = set()
 
     @property
     def port(self) -> int:
@@ -86,10 +94,10 @@ class RpcServer:
         """Listen on both. Raises OSError."""
         limits = Limits(connections=self._limits.connections)
         self._tls = await serve_tls(address, port, self._node.identity, self._serve_tls, limits)
-        await asyncio.to_thread(admin_socket.unlink, missing_ok=True)
-        self._unix = await asyncio.start_unix_server(self._serve_unix, admin_socket)
-        await asyncio.to_thread(admin_socket.chmod, 0o660)
+        listener = await asyncio.to_thread(_bind, admin_socket)
+        self._unix = await asyncio.start_unix_server(self._serve_unix, sock=listener)
         self._socket = admin_socket
+        log_event(log, logging.INFO, "rpc.listening", address=address, port=self.port, socket=admin_socket)
 
     async def close(self) -> None:
         """End all connections."""
@@ -97,84 +105,111 @@ class RpcServer:
             await self._tls.close()
         if self._unix is not None:
             self._unix.close()
+        for task in list(self._local):
+            task.cancel()
+        await asyncio.gather(*self._local, return_exceptions=True)
         if self._socket is not None:
             await asyncio.to_thread(self._socket.unlink, missing_ok=True)
 
     async def _serve_tls(self, stream: Stream) -> None:
-        await self._serve(stream, f"{stream.peer.name}@{stream.peer.organisation}")
+        await self._serve(stream, self._callers.get(stream.peer.name, stream.peer.organisation))
 
     async def _serve_unix(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            await self._serve(_Pipe(reader, writer), "local")
-        writer.close()
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a connection is served by a task")
+        if len(self._local) >= self._limits.local_connections:
+            log_event(log, logging.WARNING, "rpc.full", connections=len(self._local))
+            writer.close()
+            return
+        self._local.add(task)
+        try:
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await self._serve(_Pipe(reader, writer, self._limits.write_seconds), LOCAL)
+        finally:
+            self._local.discard(task)
+            writer.close()
 
-    async def _serve(self, channel: Channel, caller: str) -> None:
-        limits = self._limits
-        bucket = Bucket(limits.requests_a_second, limits.burst, time.monotonic())
+    async def _serve(self, channel: Channel, caller: Caller) -> None:
         http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEADER_BYTES)
         try:
-            while True:
-                async with asyncio.timeout(limits.idle_seconds):
-                    request = await _next(http, channel)
-                if not isinstance(request, h11.Request):
-                    return
-                async with asyncio.timeout(limits.request_seconds):
-                    body = await self._read_body(http, channel)
-                delay = bucket.take(1, time.monotonic())
-                if delay:
-                    await asyncio.sleep(delay)
-                await self._respond(http, channel, request, body)
-                if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
-                    return
+            while await self._exchange(http, channel, caller):
                 http.start_next_cycle()
         except TimeoutError:
-            log_event(log, logging.INFO, "rpc.slow", caller=caller)
+            log_event(log, logging.INFO, "rpc.slow", caller=caller.name)
         except h11.RemoteProtocolError as error:
-            log_event(log, logging.WARNING, "rpc.bad_http", caller=caller, error=error)
+            log_event(log, logging.WARNING, "rpc.bad_http", caller=caller.name, error=error)
             if http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+                reply = (error.error_status_hint or 400, b"bad request\n", "text/plain")
                 with contextlib.suppress(StreamError, OSError, h11.LocalProtocolError):
-                    await _send(http, channel, error.error_status_hint or 400, b"bad request\n", "text/plain")
+                    await _send(http, channel, *reply, last=True)
+
+    async def _exchange(self, http: h11.Connection, channel: Channel, caller: Caller) -> bool:
+        """Take one request and answer it; say whether another may follow."""
+        async with asyncio.timeout(self._limits.idle_seconds):
+            request = await _next(http, channel)
+        if not isinstance(request, h11.Request):
+            return False
+        async with asyncio.timeout(self._limits.request_seconds):
+            body = await self._read_body(http, channel)
+        if body is None:
+            log_event(log, logging.WARNING, "rpc.too_large", caller=caller.name)
+            text = f"found more than {self._longest} bytes, which is the most allowed\n"
+            # the rest of the body is left unread, so nothing can follow
+            await _send(http, channel, 413, text.encode(), "text/plain", last=True)
+            return False
+        await _send(http, channel, *await self._reply(caller, request, body))
+        return http.our_state is h11.DONE and http.their_state is h11.DONE
 
     async def _read_body(self, http: h11.Connection, channel: Channel) -> bytes | None:
-        """Return the body, or None if it is larger than allowed; then the rest is left unread."""
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            event = await _next(http, channel)
-            if isinstance(event, h11.Data):
-                parts.append(bytes(event.data))
-                size += len(parts[-1])
-                if size > self._body:
-                    return None
-            else:
-                return b"".join(parts)
+        """Return the body, or None if it is larger than allowed."""
+        body = bytearray()
+        while isinstance(event := await _next(http, channel), h11.Data):
+            body += event.data
+            if len(body) > self._longest:
+                return None
+        return bytes(body) if isinstance(event, h11.EndOfMessage) else None
 
-    async def _respond(
-        self, http: h11.Connection, channel: Channel, request: h11.Request, body: bytes | None
-    ) -> None:
+    async def _reply(self, caller: Caller, request: h11.Request, body: bytes) -> tuple[int, bytes, str]:
         method, target = request.method, request.target.partition(b"?")[0]
         pages: dict[tuple[bytes, bytes], Callable[[], tuple[int, bytes, str]]] = {
             (b"GET", b"/health"): self._health,
             (b"GET", b"/metrics"): self._metrics,
         }
-        if body is None:
-            reply = (413, f"at most {self._body} bytes\n".encode(), "text/plain")
-        elif (method, target) in pages:
-            reply = pages[method, target]()
-        elif (method, target) == (b"POST", b"/"):
-            found = await answer(self._methods, body)
-            reply = (204, b"", "application/json") if found is None else (200, found, "application/json")
-        else:
-            reply = (404, b"POST /, GET /health, GET /metrics\n", "text/plain")
-        await _send(http, channel, *reply)
+        if (method, target) in pages:
+            await caller.turn()
+            return pages[method, target]()
+        if (method, target) != (b"POST", b"/"):
+            return 404, b"allowed: POST /, GET /health, GET /metrics\n", "text/plain"
+        found = await self._dispatcher.answer(caller, body)
+        return (204, b"", "") if found is None else (200, found, "application/json")
 
     def _health(self) -> tuple[int, bytes, str]:
-        status = status_json(self._node.status())
-        well = not status["syncing"] and status["problem"] is None
-        return (200 if well else 503), (b"ok\n" if well else b"not well\n"), "text/plain"
+        status = self._node.status()
+        if status.problem is not None:
+            return 503, f"{status.problem}\n".encode(), "text/plain"
+        return (503, b"syncing\n", "text/plain") if status.syncing else (200, b"ok\n", "text/plain")
 
     def _metrics(self) -> tuple[int, bytes, str]:
-        return 200, metrics.render(self._node.status()).encode(), "text/plain; version=0.0.4"
+        refused = self._tls.refused if self._tls is not None else {}
+        text = metrics.render(self._node.status(), self._dispatcher.outcomes, refused)
+        return 200, text.encode(), "text/plain; version=0.0.4"
+
+
+def _bind(path: Path) -> socket.socket:
+    """Bind the unix socket for owner and group. Raises OSError."""
+    if path.exists() and not path.is_socket():
+        raise FileExistsError(errno.EEXIST, "exists and is no socket", str(path))
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # connecting takes the right to write, which no usual umask leaves to others meanwhile
+        listener.bind(str(path))
+        path.chmod(0o660)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    return listener
 
 
 async def _next(http: h11.Connection, channel: Channel) -> object:
@@ -187,11 +222,11 @@ async def _next(http: h11.Connection, channel: Channel) -> object:
         http.receive_data(await channel.read(65_536))
 
 
-async def _send(http: h11.Connection, channel: Channel, status: int, body: bytes, kind: str) -> None:
-    headers = [("content-type", kind), ("content-length", str(len(body)))]
-    if status == 204:
-        headers = []
-    elif status == 413:
+async def _send(
+    http: h11.Connection, channel: Channel, status: int, body: bytes, kind: str, *, last: bool = False
+) -> None:
+    headers = [("content-type", kind), ("content-length", str(len(body)))] if body else []
+    if last:
         headers.append(("connection", "close"))
     out = http.send(h11.Response(status_code=status, headers=headers)) or b""
     if body:

@@ -105,9 +105,7 @@ def test_the_command_runs_from_its_own_files_without_network_or_environment(unpa
     assert refused.stderr == "provnode: missing.toml: No such file or directory\n"
 
 
-def test_the_deb_puts_root_owned_files_below_its_version_and_runs_no_script(
-    built: Path, tmp_path: Path
-) -> None:
+def test_the_deb_puts_files_of_root_below_its_version_and_runs_no_script(built: Path, tmp_path: Path) -> None:
     (deb,) = built.glob("*.deb")
     control = tmp_path / "control"
     assert run("dpkg-deb", "-e", deb, control).returncode == 0
