@@ -6,6 +6,8 @@ import json
 from time import time
 from typing import Any
 
+import pytest
+
 from provchain.spec import ChainSpec
 from tests.host.network import Network
 from tests.host.waiting import until
@@ -44,16 +46,29 @@ def test_sudo_is_configured_soundly(name: str, facts: dict[str, Any], spec: Chai
     assert {"use_pty": True} in defaults, f"{name}: commands run on the caller's own terminal"
 
 
-def test_the_time_comes_from_the_networks_own_sources(follower: str, network: Network) -> None:
-    """All but the sources themselves ask exactly the hosts with the role time, and get answers."""
-    sources = {str(host.address) for host in network.spec.hosts if "time" in host.roles}
+@pytest.fixture(scope="module")
+def asked(network: Network) -> dict[str, dict[str, int]]:
+    """Return whom each host asks for the time, with the record of the last eight answers (octal bits)."""
+    followers = [host.name for host in network.spec.hosts if "time" not in host.roles]
 
-    def asked() -> dict[str, int]:
-        rows = network.run(follower, "chronyc", "-c", "-n", "sources").split()
+    def sources(name: str) -> dict[str, int]:
+        rows = network.run(name, "chronyc", "-c", "-n", "sources").split()
         return {row.split(",")[2]: int(row.split(",")[5], 8) for row in rows}
 
-    seen = until(asked, lambda found: any(found.values()), f"{follower}: an answer from a time source", 20)
-    assert set(seen) == sources
+    def all_answered(seen: dict[str, dict[str, int]]) -> bool:
+        return all(any(found.values()) for found in seen.values())
+
+    what = "an answer from a time source to every host"
+    return until(lambda: network.each(followers, sources), all_answered, what, 20)
+
+
+def test_the_time_comes_from_the_networks_own_sources(
+    follower: str, network: Network, asked: dict[str, dict[str, int]]
+) -> None:
+    """All but the sources themselves ask exactly the hosts with the role time, and get answers."""
+    sources = {str(host.address) for host in network.spec.hosts if "time" in host.roles}
+    assert set(asked[follower]) == sources
+    assert any(asked[follower].values()), f"{follower} gets no answer"
 
 
 def test_the_clocks_agree(network: Network) -> None:
