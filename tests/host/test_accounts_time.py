@@ -14,6 +14,9 @@ from tests.host.waiting import until
 
 SHELLS_THAT_REFUSE = {"/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/bin/sync"}
 
+ASKS_AGAIN = 100.0
+"""Seconds after which chronyd has asked again when its source was not there at its start (minpoll 6)."""
+
 
 def test_no_account_has_a_password_or_lacks_one(name: str, facts: dict[str, Any]) -> None:
     """Locked (! or *) for all: people come with keys. An empty field would let anybody in."""
@@ -59,7 +62,7 @@ def asked(network: Network) -> dict[str, dict[str, int]]:
         return all(any(found.values()) for found in seen.values())
 
     what = "an answer from a time source to every host"
-    return until(lambda: network.each(followers, sources), all_answered, what, 20)
+    return until(lambda: network.each(followers, sources), all_answered, what, ASKS_AGAIN)
 
 
 def test_the_time_comes_from_the_networks_own_sources(
