@@ -98,11 +98,11 @@ class Client:
         """Connect by TLS to the node that ``expected`` names. Raises CallError."""
         from provnode.net.tls import NetError, open_tls
 
+        where = f"{expected.name} ({address} port {port})"
         try:
-            stream = await open_tls(address, port, identity, expected)
+            return cls(await open_tls(address, port, identity, expected), where)
         except NetError as error:
-            raise CallError(str(error)) from None
-        return cls(stream, f"{expected.name} ({address} port {port})")
+            raise CallError(f"{where}: {error}") from None
 
     async def call(self, method: str, **params: object) -> Any:  # noqa: ANN401  # each method has its own result
         """Call a method and return its result; parameters that are None are left out. Raises CallError."""
