@@ -83,15 +83,12 @@ def test_a_request_is_signed_by_its_key_in_the_national_way(tmp_path: Path) -> N
     assert "SM2-with-SM3" in checked.stdout
 
 
-@pytest.mark.parametrize("name", ["", "v1/O=other", "V1", "节点", "a" * 65, "v 1", "-v1", "v1\n"])
+@pytest.mark.parametrize("name", ["", "v1/O=other", "V1", "节点", "a" * 65, "v 1", ".v1", "v1\n"])
 def test_a_name_that_could_be_read_otherwise_is_refused(tmp_path: Path, name: str) -> None:
     key = make_key(tmp_path / "key.pem")
-    assert "allowed: [a-z0-9]" in refusal(
-        provnode("csr", "--key", key, "--name", name, "--organisation", "zjex")
-    )
-    assert "allowed: [a-z0-9]" in refusal(
-        provnode("csr", "--key", key, "--name", "v1", "--organisation", name)
-    )
+    for given in ((name, "zjex"), ("v1", name)):
+        done = provnode("csr", "--key", key, "--name", given[0], "--organisation", given[1])
+        assert "allowed: [a-z0-9]" in refusal(done)
 
 
 def test_without_openssl_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given
@@ -24,7 +25,7 @@ class Kept(logging.Handler):
         self.lines.append(self.format(record))
 
 
-def logged(act: Any) -> dict[str, Any]:
+def logged(act: Callable[[logging.Logger], None]) -> dict[str, Any]:
     logger, kept = logging.getLogger("test.logs"), Kept()
     logger.propagate = False
     logger.addHandler(kept)

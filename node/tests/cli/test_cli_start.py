@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,7 @@ def broken_genesis(chain: Chain) -> str:
         broken_genesis,
     ],
 )
-def test_a_node_whose_files_do_not_fit_does_not_start(tmp_path: Path, harm: Any) -> None:
+def test_a_node_whose_files_do_not_fit_does_not_start(tmp_path: Path, harm: Callable[[Chain], str]) -> None:
     chain = Chain(tmp_path)
     config = chain.config("v1")
     assert provnode("init", "--config", config).returncode == 0
