@@ -38,7 +38,7 @@ def problems(host: dict[str, Any], expect: dict[str, Any], before: float, after:
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
-    """``host_facts: {expect}``: facts as ``provchain_facts``; fails with every point that isn't as expected."""
+    """``host_facts: {expect}``: facts as ``provchain_facts``; fails with every point that is otherwise."""
 
     _VALID_ARGS = frozenset({"expect"})
 

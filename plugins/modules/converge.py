@@ -8,10 +8,18 @@ module: converge
 short_description: Apply a list of typed settings in one round trip
 description:
   - Looks at every setting, changes what differs, and reports each. A dry run makes the same comparison.
+  - The whole list is checked first. Files are replaced in one step, after their own validation, and what
+    they replace is kept under C(/var/backups/provchain).
   - A unit is restarted if a file that it names in C(restart_on) has changed since it started.
 options:
   settings:
-    description: The settings, in order; C(kind) says which, the other keys belong to the kind.
+    description:
+      - The settings, in order. C(kind) is one of
+        C(file) (path, content or b64, mode, owner, group, validate),
+        C(directory) (path, mode, owner, group), C(link) (path, target), C(absent) (path),
+        C(group) (name), C(user) (name, home, shell, groups),
+        C(package) (name, file), C(packages_absent) (names), C(sysctl) (path, values),
+        C(unit) (name, restart_on).
     type: list
     elements: dict
     required: true
@@ -25,13 +33,13 @@ EXAMPLES = """
 """
 RETURN = """
 settings:
-  description: What changed, by setting.
+  description: What was done, or in a dry run would be, by kind and name of the settings that differ.
   returned: always
   type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - Ansible wants its documentation first
-from ansible.module_utils.settings import SettingError, converge, label  # noqa: E402
+from ansible.module_utils.settings import SettingError, converge  # noqa: E402
 
 
 def main() -> None:
@@ -40,21 +48,16 @@ def main() -> None:
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     try:
         done = converge(module.params["settings"], module.check_mode)
-    except (SettingError, OSError, KeyError) as error:
+    except (SettingError, OSError) as error:
         module.fail_json(msg=str(error))
-    changes = [(item, result) for item, result in done if result.changed]
+    changes = {name: result for name, result in done if result.changed}
     diff = [
-        {
-            "before_header": label(item),
-            "after_header": label(item),
-            "before": result.before,
-            "after": result.after,
-        }
-        for item, result in changes
+        {"before_header": name, "after_header": name, "before": result.before, "after": result.after}
+        for name, result in changes.items()
         if result.before or result.after
     ]
-    names = {f"{item['kind']} {label(item)}": result.actions for item, result in changes}
-    module.exit_json(changed=bool(changes), settings=names, diff=diff)
+    actions = {name: result.actions for name, result in changes.items()}
+    module.exit_json(changed=bool(changes), settings=actions, diff=diff)
 
 
 if __name__ == "__main__":

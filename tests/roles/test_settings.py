@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import settings
-from settings import SettingError, converge
+from settings import SettingError, converge, files
 
 ME = {"owner": "root", "group": "root"}
 
 
 @pytest.fixture(autouse=True)
 def _backups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "BACKUPS", tmp_path / "backups")
+    monkeypatch.setattr(files, "BACKUPS", tmp_path / "backups")
 
 
 def file(path: Path, content: str = "new\n", **more: str) -> settings.Item:
@@ -22,20 +22,20 @@ def file(path: Path, content: str = "new\n", **more: str) -> settings.Item:
 
 def test_a_file_is_made_with_its_mode_and_then_left_alone(tmp_path: Path) -> None:
     item = file(tmp_path / "a", mode="0600")
-    ((_, first),) = converge([item], check=False)
+    ((_, first),) = converge([item], dry=False)
     assert first.changed
     assert first.after == "new\n"
     assert (tmp_path / "a").stat().st_mode & 0o7777 == 0o600
-    ((_, second),) = converge([item], check=False)
+    ((_, second),) = converge([item], dry=False)
     assert not second.changed
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("old\n")
-    ((_, dry),) = converge([file(path)], check=True)
+    ((_, dry),) = converge([file(path)], dry=True)
     assert path.read_text() == "old\n"
-    ((_, real),) = converge([file(path)], check=False)
+    ((_, real),) = converge([file(path)], dry=False)
     assert path.read_text() == "new\n"
     assert (dry.changed, dry.before, dry.after) == (real.changed, real.before, real.after)
 
@@ -43,7 +43,7 @@ def test_a_dry_run_says_the_same_and_changes_nothing(tmp_path: Path) -> None:
 def test_what_is_replaced_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("old\n")
-    converge([file(path)], check=False)
+    converge([file(path)], dry=False)
     kept = tmp_path / "backups" / str(path).lstrip("/")
     assert kept.read_text() == "old\n"
     assert kept.stat().st_mode & 0o7777 == 0o600
@@ -53,7 +53,7 @@ def test_a_wrong_mode_alone_is_put_right(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("new\n")
     path.chmod(0o666)
-    ((_, result),) = converge([file(path)], check=False)
+    ((_, result),) = converge([file(path)], dry=False)
     assert result.actions == ["root root 0666 -> root root 0644"]
     assert path.stat().st_mode & 0o7777 == 0o644
 
@@ -62,7 +62,7 @@ def test_content_that_does_not_validate_replaces_nothing(tmp_path: Path) -> None
     path = tmp_path / "a"
     path.write_text("old\n")
     with pytest.raises(SettingError, match="exit code 1"):
-        converge([file(path, validate="/bin/grep old %s")], check=False)
+        converge([file(path, validate="/bin/grep old %s")], dry=False)
     assert path.read_text() == "old\n"
     assert list(tmp_path.glob(".a*")) == []
 
@@ -71,7 +71,7 @@ def test_a_link_in_a_files_place_is_replaced_and_not_followed(tmp_path: Path) ->
     victim, path = tmp_path / "victim", tmp_path / "a"
     victim.write_text("mine\n")
     path.symlink_to(victim)
-    converge([file(path)], check=False)
+    converge([file(path)], dry=False)
     assert not path.is_symlink()
     assert victim.read_text() == "mine\n"
 
@@ -83,73 +83,15 @@ def test_folders_links_and_removals(tmp_path: Path) -> None:
         {"kind": "absent", "path": str(tmp_path / "gone")},
     ]
     (tmp_path / "gone").write_text("x")
-    assert [result.changed for _, result in converge(items, check=False)] == [True, True, True]
+    assert [result.changed for _, result in converge(items, dry=False)] == [True, True, True]
     assert str((tmp_path / "d" / "l").readlink()) == "there"
     assert not (tmp_path / "gone").exists()
-    assert [result.changed for _, result in converge(items, check=False)] == [False, False, False]
+    assert [result.changed for _, result in converge(items, dry=False)] == [False, False, False]
 
 
 def test_a_folder_is_never_removed(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="only files are removed"):
-        converge([{"kind": "absent", "path": str(tmp_path)}], check=False)
-
-
-class FakeSystemd:
-    """Answers for systemctl: one unit with properties, and a record of the verbs."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **properties: str) -> None:
-        self.verbs: list[str] = []
-        monkeypatch.setattr(settings, "_properties", lambda unit: properties)
-        monkeypatch.setattr(settings, "run", lambda *argv, check=True: self.verbs.append(argv[1]))
-
-
-def unit(path: Path) -> settings.Item:
-    return {"kind": "unit", "name": "x.service", "restart_on": [str(path)]}
-
-
-LONG_AGO, FAR_AHEAD = "1", str(2**60)
-
-
-@pytest.mark.parametrize(
-    ("properties", "verbs"),
-    [
-        ({"ActiveState": "inactive", "UnitFileState": "disabled"}, ["enable", "start"]),
-        (
-            {"ActiveState": "active", "UnitFileState": "enabled", "ActiveEnterTimestampMonotonic": FAR_AHEAD},
-            [],
-        ),
-        (
-            {"ActiveState": "active", "UnitFileState": "enabled", "ActiveEnterTimestampMonotonic": LONG_AGO},
-            ["restart"],
-        ),
-        (
-            {"ActiveState": "failed", "UnitFileState": "enabled", "NeedDaemonReload": "yes"},
-            ["daemon-reload", "start"],
-        ),
-    ],
-)
-def test_a_unit_is_enabled_running_and_newer_than_its_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, properties: dict[str, str], verbs: list[str]
-) -> None:
-    (tmp_path / "conf").write_text("x")
-    systemd = FakeSystemd(monkeypatch, **properties)
-    ((_, result),) = converge([unit(tmp_path / "conf")], check=False)
-    assert systemd.verbs == verbs
-    assert result.changed == bool(verbs)
-
-
-def test_a_dry_run_foresees_the_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "conf"
-    path.write_text("old")
-    properties = {
-        "ActiveState": "active",
-        "UnitFileState": "enabled",
-        "ActiveEnterTimestampMonotonic": FAR_AHEAD,
-    }
-    systemd = FakeSystemd(monkeypatch, **properties)
-    done = converge([file(path), unit(path)], check=True)
-    assert done[1][1].actions == ["restart"]
-    assert systemd.verbs == []
+        converge([{"kind": "absent", "path": str(tmp_path)}], dry=False)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +99,17 @@ def test_a_dry_run_foresees_the_restart(tmp_path: Path, monkeypatch: pytest.Monk
     [
         ({"kind": "registry", "path": "/x"}, "kind 'registry', allowed"),
         ({"path": "/x"}, "kind None"),
-        ({"kind": "file", "path": "/x"}, "content is missing"),
+        ({"kind": "file", "path": "/x"}, "one of content and b64"),
+        ({"kind": "file", "path": "/x", "content": "", "b64": ""}, "one of content and b64"),
+        ({"kind": "file", "path": "/x", "b64": "?"}, "no base64"),
+        ({"kind": "file", "path": "x", "content": ""}, "not a whole path"),
+        ({"kind": "file", "path": "/x", "content": "", "mode": 420}, "mode is 420, needed: text"),
+        ({"kind": "file", "path": "/x", "content": "", "mode": "rw"}, "mode 'rw', allowed"),
+        ({"kind": "file", "path": "/x", "content": "", "validate": "/bin/true"}, "has no %s"),
+        ({"kind": "directory"}, "path is missing"),
+        ({"kind": "unit", "name": "x", "restart_on": "/x"}, "needed: a list of text"),
+        ({"kind": "sysctl", "path": "/x", "values": {"net.ipv4": 1}}, "needed: text by name"),
+        ({"kind": "sysctl", "path": "/x", "values": {"../x": "1"}}, "not a parameter"),
         ({"kind": "link", "path": "/x", "target": "y", "mode": "0644"}, "unknown key mode"),
     ],
 )
@@ -165,5 +117,64 @@ def test_a_bad_list_is_refused_before_anything_is_changed(
     tmp_path: Path, item: settings.Item, message: str
 ) -> None:
     with pytest.raises(SettingError, match=message):
-        converge([file(tmp_path / "a"), item], check=False)
+        converge([file(tmp_path / "a"), item], dry=False)
     assert not (tmp_path / "a").exists()
+
+
+def test_a_file_may_be_given_as_base64(tmp_path: Path) -> None:
+    item = {"kind": "file", "path": str(tmp_path / "a"), "b64": "AP8=", **ME}
+    converge([item], dry=False)
+    assert (tmp_path / "a").read_bytes() == b"\x00\xff"
+    assert not converge([item], dry=False)[0][1].changed
+
+
+def test_a_dry_run_validates_too_and_leaves_no_trace(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="exit code 1"):
+        converge([file(tmp_path / "a", validate="/bin/grep old %s")], dry=True)
+    ((_, result),) = converge([file(tmp_path / "no" / "a", validate="/bin/grep new %s")], dry=True)
+    assert result.changed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="its folder is missing"):
+        converge([file(tmp_path / "no" / "a")], dry=False)
+
+
+def test_attributes_are_never_set_through_a_link(tmp_path: Path) -> None:
+    """A folder's owner could else have root hand over any file by putting a link in the folder's place."""
+    victim, path = tmp_path / "victim", tmp_path / "d"
+    victim.mkdir(mode=0o700)
+    path.symlink_to(victim)
+    with pytest.raises(SettingError, match="is no folder"):
+        converge([{"kind": "directory", "path": str(path), "mode": "0777", **ME}], dry=False)
+    assert victim.stat().st_mode & 0o7777 == 0o700
+
+
+def test_what_is_there_and_another_thing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    (tmp_path / "d").mkdir()
+    for item in (
+        {"kind": "directory", "path": str(tmp_path / "f"), **ME},
+        {"kind": "link", "path": str(tmp_path / "f"), "target": "t"},
+        file(tmp_path / "d"),
+    ):
+        with pytest.raises(SettingError, match=r"is there and is no|is a folder"):
+            converge([item], dry=False)
+    assert (tmp_path / "f").read_text() == "x"
+
+
+def test_a_removed_file_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("old\n")
+    converge([{"kind": "absent", "path": str(path)}], dry=False)
+    assert (tmp_path / "backups" / str(path).lstrip("/")).read_text() == "old\n"
+
+
+def test_an_owner_that_is_unknown_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("old\n")
+    with pytest.raises(SettingError, match="nobody-such"):
+        converge([file(path, owner="nobody-such")], dry=False)
+    assert path.read_text() == "old\n"
+    assert list(tmp_path.glob(".a*")) == []

@@ -1,0 +1,92 @@
+"""Typed settings of a host: look, compare, change. Runs on the host with its Python and nothing else.
+
+Each kind is a class whose fields are its parameters. It looks first, says what differs, and changes it
+unless the run is dry. A new kind is a class here and a line in ``KINDS``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from typing import Any
+
+from .base import Result, Setting, SettingError
+from .files import Absent, Directory, File, Link
+from .system import Group, Package, PackagesAbsent, Sysctl, Unit, User
+
+__all__ = ["KINDS", "Item", "Result", "Setting", "SettingError", "converge", "parse"]
+
+Item = dict[str, Any]
+KINDS: dict[str, type[Setting]] = {
+    "absent": Absent,
+    "directory": Directory,
+    "file": File,
+    "group": Group,
+    "link": Link,
+    "package": Package,
+    "packages_absent": PackagesAbsent,
+    "sysctl": Sysctl,
+    "unit": Unit,
+    "user": User,
+}
+
+
+def parse(items: list[Item]) -> list[Setting]:
+    """Read a list of settings; raises SettingError for a kind or key that is unknown, missing or mistyped."""
+    return [_parse(f"settings[{number}]", dict(item)) for number, item in enumerate(items)]
+
+
+def _parse(where: str, item: Item) -> Setting:
+    kind = item.pop("kind", None)
+    if kind not in KINDS:
+        raise SettingError(f"{where}: kind {kind!r}, allowed: {', '.join(sorted(KINDS))}")
+    types = typing.get_type_hints(KINDS[kind])
+    fields = {one.name: one for one in dataclasses.fields(KINDS[kind])}
+    unknown = sorted(set(item) - set(fields))
+    if unknown:
+        raise SettingError(
+            f"{where} ({kind}): unknown key {', '.join(unknown)}; allowed: {', '.join(fields)}"
+        )
+    missing = [one.name for one in fields.values() if one.name not in item and _needed(one)]
+    if missing:
+        raise SettingError(f"{where} ({kind}): {', '.join(missing)} is missing")
+    for key, value in item.items():
+        if not _fits(value, types[key]):
+            raise SettingError(f"{where} ({kind}): {key} is {value!r}, needed: {_words(types[key])}")
+    setting = KINDS[kind](**item)
+    setting.check()
+    return setting
+
+
+def _needed(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _fits(value: object, wanted: object) -> bool:
+    """Tell whether a value has the type that a field declares: text, a list of text, or text by name."""
+    if wanted == list[str]:
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    if wanted == dict[str, str]:
+        return isinstance(value, dict) and all(isinstance(one, str) for pair in value.items() for one in pair)
+    return isinstance(value, str)
+
+
+def _words(wanted: object) -> str:
+    if wanted == list[str]:
+        return "a list of text"
+    return "text by name" if wanted == dict[str, str] else "text"
+
+
+def converge(items: list[Item], dry: bool) -> list[tuple[str, Result]]:
+    """Apply all settings in order and return what each did, under its kind and label.
+
+    The whole list is checked before anything is changed.
+    """
+    changed: set[str] = set()
+    done: list[tuple[str, Result]] = []
+    for item, setting in zip(items, parse(items), strict=True):
+        result = setting.apply(dry, frozenset(changed))
+        if result.changed:
+            changed.add(setting.label)
+        done.append((f"{item['kind']} {setting.label}", result))
+    return done

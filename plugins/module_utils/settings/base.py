@@ -1,0 +1,65 @@
+"""What every kind of setting has in common: its parameters, its result, how it fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class SettingError(Exception):
+    """A setting that is refused or can't be applied; the message names it, the cause, and what was found."""
+
+
+@dataclass
+class Result:
+    """What a setting did, or in a dry run would do."""
+
+    changed: bool = False
+    before: str = ""
+    after: str = ""
+    actions: list[str] = field(default_factory=list)
+
+    def note(self, action: str) -> None:
+        """Record one change."""
+        self.changed = True
+        self.actions.append(action)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a host. Its fields are its parameters; those without a default must be given."""
+
+    @property
+    def label(self) -> str:
+        """Return what it is called in results and in ``restart_on``: its path or its name."""
+        return str(getattr(self, "path", getattr(self, "name", "")))
+
+    def check(self) -> None:
+        """Refuse parameters that contradict each other; raises SettingError. Nothing is looked at yet."""
+
+    def apply(self, dry: bool, changed: frozenset[str]) -> Result:
+        """Look, and change what differs unless ``dry``; ``changed`` has the labels that changed before it.
+
+        A dry run and a real run come from the same comparison. Raises SettingError or OSError.
+        """
+        raise NotImplementedError
+
+
+def run(*argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command without a shell; raises SettingError with its words if it fails."""
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if check and done.returncode != 0:
+        words = (done.stderr.strip() or done.stdout.strip())[-500:]
+        raise SettingError(f"{' '.join(argv)}: exit code {done.returncode}: {words}")
+    return done
+
+
+def sync(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

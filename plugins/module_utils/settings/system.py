@@ -1,0 +1,201 @@
+"""Accounts, packages, kernel parameters and systemd units."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .base import Result, Setting, SettingError, run
+from .files import File
+
+SYSCTL = Path("/proc/sys")
+_KNOB = re.compile(r"[a-z0-9_]+(\.[a-zA-Z0-9_-]+)+")
+
+
+@dataclass(frozen=True)
+class Group(Setting):
+    """``group``: a system group."""
+
+    name: str
+
+    def apply(self, dry: bool, changed: frozenset[str]) -> Result:
+        try:
+            grp.getgrnam(self.name)
+        except KeyError:
+            if not dry:
+                run("groupadd", "--system", self.name)
+            return Result(True, actions=["created"])
+        return Result()
+
+
+@dataclass(frozen=True)
+class User(Setting):
+    """``user``: a system account without a password, with a group of its own, and in ``groups`` besides."""
+
+    name: str
+    home: str = "/"
+    shell: str = "/usr/sbin/nologin"
+    groups: list[str] = field(default_factory=list)
+
+    def apply(self, dry: bool, changed: frozenset[str]) -> Result:
+        more = ["--groups", ",".join(self.groups)] if self.groups else []
+        try:
+            present = pwd.getpwnam(self.name)
+        except KeyError:
+            if not dry:
+                options = ("--system", "--user-group", "--no-create-home", "-d", self.home, "-s", self.shell)
+                run("useradd", *options, *more, self.name)
+            return Result(True, actions=["created"])
+        result = Result()
+        if (present.pw_shell, present.pw_dir) != (self.shell, self.home):
+            result.note("changed")
+            result.before = f"{present.pw_dir} {present.pw_shell}\n"
+            result.after = f"{self.home} {self.shell}\n"
+            if not dry:
+                run("usermod", "-d", self.home, "-s", self.shell, self.name)
+        missing = [group for group in self.groups if not self._in(group)]
+        if missing:
+            result.note(f"joins {' '.join(missing)}")
+            if not dry:
+                run("usermod", "--append", "--groups", ",".join(missing), self.name)
+        return result
+
+    def _in(self, group: str) -> bool:
+        try:
+            return self.name in grp.getgrnam(group).gr_mem
+        except KeyError:
+            # a dry run may not have made it
+            return False
+
+
+def _installed(*names: str) -> list[str]:
+    shown = run("dpkg-query", "-W", "-f=${Package}\t${Status}\n", *names, check=False).stdout
+    rows = (line.split("\t") for line in shown.splitlines())
+    return [package for package, status in rows if status == "install ok installed"]
+
+
+@dataclass(frozen=True)
+class Package(Setting):
+    """``package``: a Debian package, installed from a local file if it isn't there already."""
+
+    name: str
+    file: str
+
+    def apply(self, dry: bool, changed: frozenset[str]) -> Result:
+        if _installed(self.name):
+            return Result()
+        if not dry:
+            run("dpkg", "--install", self.file)
+        return Result(True, actions=["installed"])
+
+
+@dataclass(frozen=True)
+class PackagesAbsent(Setting):
+    """``packages_absent``: none of these packages, nor their configuration.
+
+    A package that another one needs is refused by dpkg: what else would go is for a person to decide.
+    """
+
+    names: list[str]
+
+    @property
+    def label(self) -> str:
+        return " ".join(self.names)
+
+    def apply(self, dry: bool, changed: frozenset[str]) -> Result:
+        present = _installed(*self.names)
+        if not present:
+            return Result()
+        if not dry:
+            run("dpkg", "--purge", *present)
+        return Result(True, "".join(f"{name}\n" for name in present), "", ["purged"])
+
+
+@dataclass(frozen=True)
+class Sysctl(Setting):
+    """``sysctl``: kernel parameters, in force now and, by the file ``path``, after a reboot.
+
+    A parameter that this kernel doesn't have, or doesn't let be written, fails with its name.
+    """
+
+    path: str
+    values: dict[str, str]
+
+    def check(self) -> None:
+        for name, value in self.values.items():
+            if not _KNOB.fullmatch(name) or "\n" in value:
+                raise SettingError(f"sysctl {name!r} = {value!r}: not a parameter")
+
+    def apply(self, dry: bool, changed: frozenset[str]) -> Result:
+        lines = [f"{name} = {value}" for name, value in sorted(self.values.items())]
+        result = File(self.path, content="\n".join(lines) + "\n").apply(dry, changed)
+        for name, value in sorted(self.values.items()):
+            knob = SYSCTL / name.replace(".", "/")
+            if not knob.is_file():
+                raise SettingError(f"sysctl {name}: this kernel has no such parameter")
+            present = " ".join(knob.read_text().split())
+            if present == value:
+                continue
+            result.note(f"{name}: {present} -> {value}")
+            if not dry:
+                try:
+                    knob.write_text(value)
+                except OSError as error:
+                    raise SettingError(f"sysctl {name}: {present}, not {value}: {error.strerror}") from None
+        return result
+
+
+@dataclass(frozen=True)
+class Unit(Setting):
+    """``unit``: a systemd unit, enabled and running, and newer than the files in ``restart_on``."""
+
+    name: str
+    restart_on: list[str] = field(default_factory=list)
+
+    def apply(self, dry: bool, changed: frozenset[str]) -> Result:
+        found, result = _properties(self.name), Result()
+        if found.get("UnitFileState") != "enabled":
+            result.note("enabled")
+        verb = ""
+        if found.get("ActiveState") != "active":
+            verb = "start"
+        elif changed & set(self.restart_on) or _stale(found, self.restart_on):
+            verb = "restart"
+        if verb:
+            result.note(verb)
+        if dry or not result.changed:
+            return result
+        # not only if systemd says that it needs it: it doesn't notice a unit's first drop-in folder
+        run("systemctl", "daemon-reload")
+        if "enabled" in result.actions:
+            run("systemctl", "enable", self.name)
+        if verb:
+            run("systemctl", verb, self.name)
+            state = _properties(self.name).get("ActiveState")
+            # a start that a condition of the unit forbids ends with exit code 0
+            if state != "active":
+                raise SettingError(
+                    f"{self.name}: {state} after systemctl {verb}; see journalctl -u {self.name}"
+                )
+        return result
+
+
+def _properties(unit: str) -> dict[str, str]:
+    names = "ActiveState,UnitFileState,ActiveEnterTimestampMonotonic"
+    shown = run("systemctl", "show", unit, f"--property={names}", check=False).stdout
+    return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+
+
+def _stale(properties: dict[str, str], paths: list[str]) -> bool:
+    """Tell whether one of the files is newer than the running unit.
+
+    So a restart that was due when a run was interrupted is made up for by the next one.
+    """
+    booted = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
+    started = booted + int(properties.get("ActiveEnterTimestampMonotonic") or 0) / 1_000_000
+    return any(Path(path).lstat().st_mtime > started for path in paths if os.path.lexists(path))

@@ -1,0 +1,150 @@
+"""Units, packages and kernel parameters, with systemd, dpkg and the kernel played by the tests."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import settings
+from settings import SettingError, converge, files, system
+
+LONG_AGO, FAR_AHEAD = "1", str(2**60)
+
+
+class FakeSystemd:
+    """Answers for systemctl: one unit with properties that verbs change, and a record of the verbs."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, properties: dict[str, str], *, starts: bool = True
+    ) -> None:
+        self.verbs: list[str] = []
+        self.starts, self.properties = starts, dict(properties)
+        monkeypatch.setattr(system, "_properties", lambda unit: dict(self.properties))
+        monkeypatch.setattr(system, "run", self.run)
+
+    def run(self, *argv: str, check: bool = True) -> None:
+        assert argv[0] == "systemctl"
+        self.verbs.append(argv[1])
+        if argv[1] == "enable":
+            self.properties["UnitFileState"] = "enabled"
+        if argv[1] in ("start", "restart"):
+            self.properties["ActiveState"] = "active" if self.starts else "inactive"
+            self.properties["ActiveEnterTimestampMonotonic"] = FAR_AHEAD
+
+
+def running(since: str) -> dict[str, str]:
+    return {"ActiveState": "active", "UnitFileState": "enabled", "ActiveEnterTimestampMonotonic": since}
+
+
+def unit(path: Path) -> settings.Item:
+    return {"kind": "unit", "name": "x.service", "restart_on": [str(path)]}
+
+
+@pytest.mark.parametrize(
+    ("properties", "verbs"),
+    [
+        ({"ActiveState": "inactive", "UnitFileState": "disabled"}, ["daemon-reload", "enable", "start"]),
+        (running(FAR_AHEAD), []),
+        (running(LONG_AGO), ["daemon-reload", "restart"]),
+        ({"ActiveState": "failed", "UnitFileState": "enabled"}, ["daemon-reload", "start"]),
+        (running(FAR_AHEAD) | {"UnitFileState": "disabled"}, ["daemon-reload", "enable"]),
+    ],
+)
+def test_a_unit_is_enabled_running_and_newer_than_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, properties: dict[str, str], verbs: list[str]
+) -> None:
+    (tmp_path / "conf").write_text("x")
+    systemd = FakeSystemd(monkeypatch, properties)
+    ((_, result),) = converge([unit(tmp_path / "conf")], dry=False)
+    assert systemd.verbs == verbs
+    assert result.changed == bool(verbs)
+    ((_, again),) = converge([unit(tmp_path / "conf")], dry=False)
+    assert not again.changed
+
+
+def test_a_unit_that_did_not_start_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemctl start ends with 0 if a condition of the unit forbids the start."""
+    FakeSystemd(monkeypatch, {"ActiveState": "inactive", "UnitFileState": "enabled"}, starts=False)
+    with pytest.raises(SettingError, match=r"x\.service: inactive after systemctl start"):
+        converge([unit(tmp_path / "conf")], dry=False)
+
+
+def test_a_dry_run_foresees_the_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "conf"
+    path.write_text("old")
+    systemd = FakeSystemd(monkeypatch, running(FAR_AHEAD))
+    item = {"kind": "file", "path": str(path), "content": "new", "owner": "root"}
+    done = converge([item, unit(path)], dry=True)
+    assert done[1][1].actions == ["restart"]
+    assert systemd.verbs == []
+
+
+class FakeDpkg:
+    """Answers for dpkg: what is installed, and a record of what was asked of it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *installed: str) -> None:
+        self.installed = set(installed)
+        self.asked: list[str] = []
+        monkeypatch.setattr(system, "run", self.run)
+
+    def run(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        if argv[0] == "dpkg-query":
+            rows = [f"{name}\tinstall ok installed\n" for name in argv[3:] if name in self.installed]
+            return subprocess.CompletedProcess(argv, 0, "".join(rows), "")
+        self.asked.append(" ".join(argv))
+        self.installed -= set(argv[2:])
+        return subprocess.CompletedProcess(argv, 0, "", "")
+
+
+def test_only_packages_that_are_there_are_purged(monkeypatch: pytest.MonkeyPatch) -> None:
+    dpkg = FakeDpkg(monkeypatch, "telnetd", "nis", "bash")
+    item = {"kind": "packages_absent", "names": ["telnetd", "nis", "rsh-server"]}
+    assert converge([item], dry=True)[0][1].before == "telnetd\nnis\n"
+    assert dpkg.asked == []
+    assert converge([item], dry=False)[0][1].changed
+    assert dpkg.asked == ["dpkg --purge telnetd nis"]
+    assert not converge([item], dry=False)[0][1].changed
+
+
+@pytest.fixture
+def knobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A kernel with two parameters."""
+    monkeypatch.setattr(system, "SYSCTL", tmp_path / "sys")
+    monkeypatch.setattr(files, "BACKUPS", tmp_path / "backups")
+    folder = tmp_path / "sys" / "net" / "ipv4"
+    folder.mkdir(parents=True)
+    (folder / "ip_forward").write_text("1\n")
+    (folder / "tcp_rmem").write_text("4096\t131072\t6291456\n")
+    return folder
+
+
+def sysctl(tmp_path: Path, **values: str) -> settings.Item:
+    named = {f"net.ipv4.{name}": value for name, value in values.items()}
+    return {"kind": "sysctl", "path": str(tmp_path / "60.conf"), "values": named}
+
+
+def test_a_kernel_parameter_is_set_now_and_for_the_next_boot(tmp_path: Path, knobs: Path) -> None:
+    item = sysctl(tmp_path, ip_forward="0", tcp_rmem="4096 131072 6291456")
+    ((_, result),) = converge([item], dry=False)
+    assert result.actions == ["created", "net.ipv4.ip_forward: 1 -> 0"]
+    assert (knobs / "ip_forward").read_text() == "0"
+    assert (tmp_path / "60.conf").read_text() == (
+        "net.ipv4.ip_forward = 0\nnet.ipv4.tcp_rmem = 4096 131072 6291456\n"
+    )
+    assert not converge([item], dry=False)[0][1].changed
+
+
+def test_a_kernel_parameter_that_drifted_is_put_back(tmp_path: Path, knobs: Path) -> None:
+    item = sysctl(tmp_path, ip_forward="0")
+    converge([item], dry=False)
+    (knobs / "ip_forward").write_text("1\n")
+    assert converge([item], dry=True)[0][1].actions == ["net.ipv4.ip_forward: 1 -> 0"]
+    assert (knobs / "ip_forward").read_text() == "1\n"
+    assert converge([item], dry=False)[0][1].changed
+    assert (knobs / "ip_forward").read_text() == "0"
+
+
+def test_a_kernel_parameter_that_is_not_there_is_named(tmp_path: Path, knobs: Path) -> None:
+    with pytest.raises(SettingError, match=r"net\.ipv4\.nosuch: this kernel has no such"):
+        converge([sysctl(tmp_path, nosuch="1")], dry=False)
