@@ -47,7 +47,7 @@ class Intake:
             item = inbox.votes.popleft()
             if item.vote.height == machine.height + 1 and len(self._early_votes) < _EARLY_VOTES:
                 self._early_votes.append(item)
-            elif item.vote.height == machine.height and self._is_new(machine, item.vote):
+            elif machine.wants(item.vote):
                 chosen[item.vote] = item
         if not chosen:
             return []
@@ -84,13 +84,3 @@ class Intake:
         if not good:
             on_violation(item.peer, "bad_signature", f"a proposal in the name of {proposal.proposer!r}")
         return good
-
-    def _is_new(self, machine: Machine, vote: Vote) -> bool:
-        if self._validators.get(vote.validator) is None or vote.round > (
-            max(machine.round, 0) + MAX_ROUNDS_AHEAD
-        ):
-            return False
-        return all(
-            held.validator != vote.validator or held.block_id != vote.block_id
-            for held in machine.votes(vote.round, vote.type)
-        )
