@@ -1,6 +1,6 @@
 """What four validators commit under saturation, and how quickly one that was away is back. Prints JSON.
 
-    python bench/chain.py --network bench [--seconds 20] [--in-flight 1000]
+    python bench/chain.py --network bench [--seconds 20] [--in-flight 1500]
 
 The network is brought up first if it is not there, and left running. All its hosts, the client and this
 program share one machine's processors. Transactions carry whole JR/T 0314 objects, are checked against their
@@ -91,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--network", required=True)
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each load")
-    parser.add_argument("--in-flight", type=int, default=1000, help="transactions that wait at a time")
+    parser.add_argument("--in-flight", type=int, default=1500, help="transactions that wait at a time")
     options = parser.parse_args()
     about = environment()
     provchain("up", options.network)

@@ -45,24 +45,27 @@ def _signed(asked: dict[str, Any]) -> list[str]:
 async def _measure(asked: dict[str, Any]) -> dict[str, object]:
     transactions = iter(_signed(asked))
     socket = Path(load_config(_CONFIG).admin_socket)
+    # one after the other, as a server takes in only so many at the same moment
+    clients = [await Client.local(socket) for _ in range(asked["in_flight"])]
     waits: list[float] = []
     refused: list[str] = []
     began = time.monotonic()
     end = began + asked["seconds"]
 
-    async def one() -> None:
-        client = await Client.local(socket)
+    async def one(client: Client) -> None:
         while time.monotonic() < end and (raw := next(transactions, None)) is not None:
             sent = time.monotonic()
             try:
                 await client.call("submit_transaction", transaction=raw, wait_seconds=60)
             except CallError as problem:
                 refused.append(str(problem))
+                if not problem.code:  # the connection is gone, not the transaction refused
+                    break
             else:
                 waits.append(time.monotonic() - sent)
         await client.close()
 
-    await asyncio.gather(*(one() for _ in range(asked["in_flight"])))
+    await asyncio.gather(*(one(client) for client in clients))
     taken = time.monotonic() - began
     waits.sort()
     return {
