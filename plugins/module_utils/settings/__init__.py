@@ -10,11 +10,12 @@ import dataclasses
 import typing
 from typing import Any
 
+from . import firewall
 from .base import Result, Setting, SettingError
 from .files import Absent, Directory, File, Link
 from .system import Group, Package, PackagesAbsent, Sysctl, Unit, User
 
-__all__ = ["KINDS", "Item", "Result", "Setting", "SettingError", "converge", "parse"]
+__all__ = ["KINDS", "Item", "Result", "Setting", "SettingError", "converge", "firewall", "parse"]
 
 Item = dict[str, Any]
 KINDS: dict[str, type[Setting]] = {
