@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from provnode.cli.keys import load_key
 from provnode.cli.main import RefusalError, print_json
@@ -35,12 +35,12 @@ def tx(given: argparse.Namespace) -> int:
 
 def submit(given: argparse.Namespace) -> int:
     """Objects from standard input, results to standard output; 1 if any was refused."""
-    return _guarded(_submit_all(_Host.load(given), list(_lines())))
+    return _guarded(_submit_all(Host.load(given), list(_lines())))
 
 
 def read(given: argparse.Namespace) -> int:
     """Object ids and versions from standard input, objects to standard output; 1 if any didn't verify."""
-    return _guarded(_read_all(_Host.load(given)))
+    return _guarded(_read_all(Host.load(given)))
 
 
 def _guarded(work: Coroutine[None, None, int]) -> int:
@@ -60,8 +60,15 @@ def _lines() -> Iterator[bytes]:
             yield line
 
 
+class Caller(Protocol):
+    """What a proof is asked of."""
+
+    async def call(self, method: str, **params: object) -> Any:  # noqa: ANN401  # each method has its own result
+        """Call a method and return its result. Raises CallError."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Host:
+class Host:
     """This host's configuration, the genesis that it trusts, and the node to ask (None: any)."""
 
     config: Config
@@ -69,7 +76,7 @@ class _Host:
     node: str | None
 
     @classmethod
-    def load(cls, given: argparse.Namespace) -> _Host:
+    def load(cls, given: argparse.Namespace) -> Host:
         """Read what the command line names. Raises RefusalError."""
         try:
             config = load_config(given.config)
@@ -116,7 +123,7 @@ class _Sent:
 class _Signer:
     """Signs objects as the client that the configuration names. Raises RefusalError on making."""
 
-    def __init__(self, host: _Host) -> None:
+    def __init__(self, host: Host) -> None:
         config = host.config
         if not config.client_key:
             raise RefusalError("client_key: is missing in the configuration; this host may not submit")
@@ -150,7 +157,7 @@ def _code(error: CallError) -> str:
     return error.code or ("refused" if error.answered else "connection")
 
 
-async def _submit_all(host: _Host, lines: list[bytes]) -> int:
+async def _submit_all(host: Host, lines: list[bytes]) -> int:
     signer = _Signer(host)
     good = True
     async with host.connected() as (client, _):
@@ -177,8 +184,8 @@ async def _outcome(client: Client, item: _Sent) -> dict[str, Any]:
     return result | {"height": height, "ok": True, "code": "", "error": ""}
 
 
-async def _prove(
-    host: _Host, client: Client, organisation: str, object_id: str, version: int | None
+async def prove(
+    host: Host, client: Caller, organisation: str, object_id: str, version: int | None
 ) -> dict[str, Any]:
     """Read an object with its proof and verify it; the result says whether it holds."""
     result = {"object_id": object_id, "version": version, "height": None, "organisation": organisation}
@@ -203,11 +210,11 @@ async def _prove(
     }
 
 
-async def _read_all(host: _Host) -> int:
+async def _read_all(host: Host) -> int:
     good = True
     async with host.connected() as (client, organisation):
         for line in _lines():
-            result = await _prove(host, client, organisation, *_asked(line))
+            result = await prove(host, client, organisation, *_asked(line))
             good = good and result["verified"]
             print_json(result)
     return 0 if good else 1
@@ -226,7 +233,7 @@ def _asked(line: bytes) -> tuple[str, int | None]:
 
 
 async def _tx(given: argparse.Namespace) -> int:
-    host = _Host.load(given)
+    host = Host.load(given)
     if given.verb == "put":
         try:
             text = await asyncio.to_thread(Path(given.what).read_bytes)
@@ -237,6 +244,6 @@ async def _tx(given: argparse.Namespace) -> int:
         if given.verb == "prove":
             print_json(await client.call("object", object_id=given.what, version=given.version, proof=True))
             return 0
-        result = await _prove(host, client, organisation, given.what, given.version)
+        result = await prove(host, client, organisation, given.what, given.version)
     print_json(result)
     return 0 if result["verified"] else 1

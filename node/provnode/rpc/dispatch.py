@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Container
+from collections.abc import Awaitable, Set
 from typing import Any, Protocol
 
 import msgspec
@@ -34,7 +34,7 @@ class Callable(Protocol):
     """What may be called."""
 
     @property
-    def names(self) -> Container[str]:
+    def names(self) -> Set[str]:
         """The methods there are."""
 
     def call(self, caller: Caller, name: str, params: dict[str, Any]) -> Awaitable[object]:

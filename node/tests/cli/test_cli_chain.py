@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from provnode.cli.client import Host, prove
 from tests.cli.clikit import Chain, lines, provnode, record, refusal
 
 
@@ -124,6 +127,27 @@ def test_a_reader_with_another_genesis_verifies_nothing(chain: Chain, tmp_path: 
     done = provnode("read", "--config", config, stdin='{"object_id": "w-1"}')
     assert done.returncode == 1
     assert "signature of v1 does not hold" in lines(done)[0]["error"]
+
+
+def test_a_good_proof_of_something_else_is_not_taken(chain: Chain) -> None:
+    config = chain.config("m1")
+    first, second = record("y-1", name="甲"), record("y-1", 1, "update", name="乙")
+    assert provnode("submit", "--config", config, stdin=f"{first}\n{second}\n").returncode == 0
+    (bundle,) = lines(provnode("tx", "prove", "y-1", "--version", "0", "--config", config))
+    host = Host.load(argparse.Namespace(config=config, node=None))
+
+    class Liar:
+        """A node that answers every question with the same proof, which holds."""
+
+        async def call(self, *_: object, **__: object) -> object:
+            return bundle
+
+    def ask(object_id: str, version: int | None) -> dict[str, object]:
+        return asyncio.run(prove(host, Liar(), "zjex", object_id, version))
+
+    assert ask("y-1", 0)["verified"] is True
+    for other in (ask("y-1", 1), ask("y-2", 0), ask("y-2", None)):
+        assert other["verified"] is False and "the proof is of 'y-1' version 0" in str(other["error"])
 
 
 def test_a_client_refuses_to_start_without_what_it_needs(chain: Chain, tmp_path: Path) -> None:

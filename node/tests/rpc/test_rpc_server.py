@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from provnode.rpc import errors
+from provnode.rpc.access import Caller, Right
 from provnode.rpc.client import CallError, Client
 from provnode.rpc.server import RpcLimits
 from tests.rpc.rpckit import Served, read_response, served
@@ -123,6 +124,23 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, objec
     loop.close()
 
 
+def test_every_method_asks_for_its_right(tmp_path: Path) -> None:
+    async def work(it: Served) -> None:
+        async def code(rights: frozenset[Right], method: str) -> int:
+            body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method}).encode()
+            answer = await it.rpc._dispatcher.answer(Caller("x@y", rights), body)
+            return int(json.loads(answer or b"")["error"]["code"])
+
+        names = it.rpc._dispatcher._methods.names
+        assert {await code(frozenset(), name) for name in names} == {errors.FORBIDDEN}
+        assert await code(frozenset({Right.READ}), "submit_transaction") == errors.FORBIDDEN
+        # with the right, what is missing is the parameter
+        assert await code(frozenset({Right.SUBMIT}), "submit_transaction") == errors.INVALID_PARAMS
+        assert await code(frozenset({Right.READ}), "block") == errors.INVALID_PARAMS
+
+    serve(tmp_path, work)
+
+
 def test_http_that_is_wrong_is_refused_and_the_server_lives_on(tmp_path: Path) -> None:
     async def work(it: Served) -> None:
         limit = it.rpc._longest
@@ -207,7 +225,8 @@ def test_connections_are_capped(tmp_path: Path) -> None:
         held = [await asyncio.open_unix_connection(it.socket) for _ in range(2)]
         await until(lambda: len(it.rpc._local) == 2, "both are served")
         reader, writer = await asyncio.open_unix_connection(it.socket)
-        assert await reader.read() == b""
+        async with asyncio.timeout(10):  # far below the time that an idle connection has
+            assert await reader.read() == b""
         for _, one in held:
             one.close()
         writer.close()
