@@ -14,8 +14,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from provchain import provision
+from provchain.conductor import package
 from provchain.lab import keys, names
-from provchain.paths import spec_file
+from provchain.paths import network_dir, spec_file
 from tests.system.lifecycle import Lifecycle
 
 
@@ -39,6 +40,7 @@ def existing(life: Lifecycle) -> Iterator[Taken]:
     both.made.describe()
     try:
         outputs = provision.up(spec_file(both.made.network))
+        _build(both.made)  # at the station nothing can be fetched
         _describe(both, outputs)
         _give_key(both)
         yield both
@@ -47,6 +49,13 @@ def existing(life: Lifecycle) -> Iterator[Taken]:
         both.made.down()
         both.made.forget()
         both.taken.forget()
+
+
+def _build(life: Lifecycle) -> None:
+    """Have the engine's package in the cache."""
+    engine = life.spec.engine
+    log = network_dir(life.network) / "logs" / "package.log"
+    package.ensure(engine.name, engine.version, log, lambda _: None)
 
 
 def _describe(both: Taken, outputs: provision.Outputs) -> None:
