@@ -18,6 +18,7 @@ import sys
 import tempfile
 import tomllib
 import uuid
+from datetime import UTC, datetime
 from importlib.metadata import PathDistribution
 from pathlib import Path
 
@@ -54,12 +55,12 @@ priority: optional
 maintainer: provchain
 description: BFT node for provincial business chains, with national cryptography (SM2, SM3, SM4)
 license: Apache-2.0
-mtime: 2026-11-23T00:00:00Z
+mtime: {mtime}
 contents:
   - src: {tree}/
     dst: /opt/provnode/{version}
     type: tree
-    file_info: {{mtime: 2026-11-23T00:00:00Z, owner: root, group: root}}
+    file_info: {{mtime: {mtime}, owner: root, group: root}}
 overrides:
   deb:
     depends: ["python3 (>= {first})", "python3 (<< {after})", libssl3, openssl]
@@ -198,7 +199,8 @@ def build(out: Path, signing_key: Path | None, uv: str, cache: Path | None) -> N
         tree.mkdir()
         owners = build_tree(tree, uv, cache)
         config = Path(scratch) / "nfpm.yaml"
-        described = NFPM.format(version=version(), tree=tree, first=first, after=after)
+        mtime = datetime.fromtimestamp(RELEASED, UTC).isoformat()
+        described = NFPM.format(version=version(), tree=tree, mtime=mtime, first=first, after=after)
         config.write_text(described, encoding="utf-8")
         for packager in ("deb", "rpm"):
             run(nfpm, "pkg", "--config", config, "--packager", packager, "--target", out)

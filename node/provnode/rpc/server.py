@@ -95,7 +95,7 @@ class RpcServer:
         limits = Limits(connections=self._limits.connections)
         self._tls = await serve_tls(address, port, self._node.identity, self._serve_tls, limits)
         listener = await asyncio.to_thread(_bind, admin_socket)
-        self._unix = await asyncio.start_unix_server(self._serve_unix, sock=listener)
+        self._unix = await asyncio.start_unix_server(self._serve_unix, sock=listener, backlog=1024)
         self._socket = admin_socket
         log_event(log, logging.INFO, "rpc.listening", address=address, port=self.port, socket=admin_socket)
 

@@ -117,8 +117,8 @@ class Chain:
 
     def peer(self, name: str) -> dict[str, object]:
         """An entry of `peers` with v1's address and ports."""
-        ports = {"p2p_port": self.p2p, "rpc_port": self.rpc}
-        return {"name": name, "organisation": "zjex", "address": "127.0.0.1"} | ports
+        found: dict[str, object] = {"name": name, "organisation": "zjex", "address": "127.0.0.1"}
+        return found | {"p2p_port": self.p2p, "rpc_port": self.rpc}
 
     @property
     def socket(self) -> Path:
@@ -128,7 +128,7 @@ class Chain:
     @contextlib.contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
         """Run v1 until the block ends, its log in `log`; then it must end well by itself."""
-        command = [sys.executable, "-m", "provnode", "run", "--config", self.config("v1")]
+        command = [sys.executable, "-m", "provnode", "run", "--config", str(self.config("v1"))]
         # a file: a pipe that nobody reads would stop the node
         with (
             self.log.open("wb") as log,

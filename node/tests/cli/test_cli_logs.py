@@ -66,7 +66,11 @@ def test_a_value_from_outside_comes_back_as_it_was_and_forges_nothing(fields: di
 
 def test_other_peoples_words_are_text() -> None:
     for text in ("Task was destroyed", "a.b c=d e", "node.started but=then words", ""):
-        found = logged(lambda log, text=text: log.warning("%s", text))
+
+        def act(logger: logging.Logger, text: str = text) -> None:
+            logger.warning("%s", text)
+
+        found = logged(act)
         assert (found["event"], found["text"], found["logger"]) == ("log", text, "test.logs")
 
 

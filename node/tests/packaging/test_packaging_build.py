@@ -74,7 +74,8 @@ def test_a_second_build_gives_the_same_bytes(built: Path, tmp_path: Path) -> Non
 
 def test_the_manifest_covers_everything_and_its_signature_holds(built: Path, signing_key: Path) -> None:
     manifest = built / "MANIFEST.sm3"
-    listed = dict(reversed(line.split("  ")) for line in manifest.read_text().splitlines())
+    entries = [line.split("  ") for line in manifest.read_text().splitlines()]
+    listed = {name: digest for digest, name in entries}
     files = {path.name: path for path in built.iterdir() if not path.name.startswith("MANIFEST")}
     assert listed == {n: hashlib.new("sm3", path.read_bytes()).hexdigest() for n, path in files.items()}
     assert {Path(name).suffix for name in listed} == {".deb", ".rpm", ".json"}

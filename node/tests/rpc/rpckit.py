@@ -28,14 +28,11 @@ class Served:
     rpc: RpcServer
     socket: Path
 
-    async def raw(self, *parts: bytes, pause: float = 0.0) -> tuple[int, bytes]:
+    async def raw(self, sent: bytes) -> tuple[int, bytes]:
         """Send bytes to the unix socket and return status and body of the answer (0 where none came)."""
         reader, writer = await asyncio.open_unix_connection(self.socket)
         try:
-            for part in parts:
-                writer.write(part)
-                await writer.drain()
-                await asyncio.sleep(pause)
+            writer.write(sent)
             return await read_response(reader)
         finally:
             writer.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from provnode.rpc.server import RpcLimits
 from tests.rpc.rpckit import Served, read_response, served
 from tests.support.waiting import until
 
+Ask = Callable[[dict[str, object]], dict[str, object]]
 Work = Callable[[Served], Awaitable[None]]
 STATUS = {"jsonrpc": "2.0", "id": 1, "method": "node_status"}
 POST = b"POST / HTTP/1.1\r\nhost: x\r\n"
@@ -104,9 +105,7 @@ def test_a_transaction_goes_in_by_tls_and_every_method_tells_of_it(tmp_path: Pat
         ("no_method", {}, errors.METHOD_NOT_FOUND),
     ],
 )
-def test_wrong_parameters_are_refused(
-    alone: Callable[[dict[str, object]], dict[str, object]], method: str, params: dict[str, object], code: int
-) -> None:
+def test_wrong_parameters_are_refused(alone: Ask, method: str, params: dict[str, object], code: int) -> None:
     answer = alone({"jsonrpc": "2.0", "id": 7, "method": method, "params": params})
     found = answer["error"]
     assert isinstance(found, dict) and found["code"] == code, found
@@ -114,7 +113,7 @@ def test_wrong_parameters_are_refused(
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, object]], dict[str, object]]:
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     """One node for the whole table, asked by one event loop."""
     loop = asyncio.new_event_loop()
     context = served(tmp_path_factory.mktemp("alone"))
@@ -145,7 +144,7 @@ def test_http_that_is_wrong_is_refused_and_the_server_lives_on(tmp_path: Path) -
     async def work(it: Served) -> None:
         limit = it.rpc._longest
         chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
-        for status, *parts in (
+        cases: list[tuple[int, bytes]] = [
             (400, b"\x16\x03\x01\x00\x00 no http\r\n\r\n"),
             (400, b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}"),  # no host
             (400, POST + b"content-length: -1\r\n\r\n"),
@@ -156,21 +155,15 @@ def test_http_that_is_wrong_is_refused_and_the_server_lives_on(tmp_path: Path) -
             (404, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"),
             (404, b"DELETE /health HTTP/1.1\r\nhost: x\r\n\r\n"),
             (413, POST + f"content-length: {limit + 1}\r\n\r\n".encode() + b"x" * (limit + 1)),
-            (
-                413,
-                POST + b"transfer-encoding: chunked\r\n\r\n",
-                *[chunk] * 4,
-            ),
-            (0, POST + b"content-length: 10\r\n\r\n{}", b""),
-        ):
-            if status == 0:  # cut off in the middle of a body
-                _, writer = await asyncio.open_unix_connection(it.socket)
-                writer.write(parts[0])
-                writer.close()
-                continue
-            found, body = await it.raw(*parts)
-            assert found == status, (status, parts[0][:60], found)
+            (413, POST + b"transfer-encoding: chunked\r\n\r\n" + 4 * chunk),
+        ]
+        for status, sent in cases:
+            found, body = await it.raw(sent)
+            assert found == status, (status, sent[:60], found)
             assert b"Traceback" not in body
+        _, writer = await asyncio.open_unix_connection(it.socket)
+        writer.write(POST + b"content-length: 10\r\n\r\n{}")  # and gone in the middle of a body
+        writer.close()
         assert (await it.ask(STATUS))["result"]["name"] == "v1"
 
     serve(tmp_path, work)
@@ -227,8 +220,8 @@ def test_connections_are_capped(tmp_path: Path) -> None:
         reader, writer = await asyncio.open_unix_connection(it.socket)
         async with asyncio.timeout(10):  # far below the time that an idle connection has
             assert await reader.read() == b""
-        for _, one in held:
-            one.close()
+        for _, other in held:
+            other.close()
         writer.close()
         await until(lambda: not it.rpc._local, "there is room again")
         assert (await it.ask(STATUS))["id"] == 1
