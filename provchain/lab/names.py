@@ -7,6 +7,8 @@ occurs in a host's name, so the lab's own helpers can't meet a host. Names of zo
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 _STATION = "op"  # a description may give no host this name
 
 
@@ -48,3 +50,11 @@ def port(host: str) -> str:
 def probe_port(zone: str) -> str:
     """Return the bridge's port that leads to a zone's probe."""
     return f"p-{zone}"
+
+
+def mac(address: IPv4Address) -> str:
+    """Return the hardware address of whoever has this address: the same each time, so no cache is stale.
+
+    02 marks it as locally administered (IEEE 802, section 8.4).
+    """
+    return ":".join(f"{octet:02x}" for octet in (2, 0, *address.packed))

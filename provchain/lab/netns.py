@@ -83,7 +83,10 @@ def attach(
             run("ip", "-n", lab, "link", "delete", port)
         if link(namespace, "eth0") is not None:  # its other end is somewhere wrong
             run("ip", "-n", namespace, "link", "delete", "eth0")
-        run("ip", "-n", lab, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace)
+        run(
+            "ip", "-n", lab, "link", "add", port, "type", "veth",
+            "peer", "name", "eth0", "address", names.mac(address.ip), "netns", namespace,
+        )  # fmt: skip
         run(
             "ip", "-n", lab, "-batch", "-",
             stdin=f"link set {port} master {names.bridge(zone)} up\n"
@@ -93,8 +96,6 @@ def attach(
             "ip", "-n", namespace, "-batch", "-",
             stdin=f"address add {address} dev eth0\nlink set eth0 up\nroute add default via {gateway}\n",
         )  # fmt: skip
-        # the router would go on sending to the cable that had this address before
-        run("ip", "-n", lab, "neigh", "flush", "to", str(address.ip), "dev", names.bridge(zone))
 
 
 def unplug(network: str, port: str) -> None:

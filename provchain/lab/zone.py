@@ -49,7 +49,9 @@ def ensure(zone: Zone) -> None:
             )
         run(
             "ip", "-n", lab, "-batch", "-",
-            stdin=f"address flush dev {bridge}\naddress add {router} dev {bridge}\nlink set {bridge} up\n",
+            # a bridge without an address of its own takes a port's, and changes it as ports come and go
+            stdin=f"link set {bridge} address {names.mac(router.ip)}\naddress flush dev {bridge}\n"
+            f"address add {router} dev {bridge}\nlink set {bridge} up\n",
         )  # fmt: skip
         # The router answers for neighbours, whose ports are isolated from one another (RFC 3069).
         run(
@@ -75,7 +77,10 @@ def problems(zone: Zone) -> list[str]:
     state = netns.link(lab, bridge) or {}
     if "UP" not in state.get("flags", []):
         found.append(f"bridge {bridge} is down")
-    wanted = str(zone.interface(zone.router))
+    router = zone.interface(zone.router)
+    if state.get("address") != names.mac(router.ip):
+        found.append(f"bridge {bridge} does not have the hardware address {names.mac(router.ip)}")
+    wanted = str(router)
     if netns.addresses(lab, bridge) != [wanted]:
         found.append(f"bridge {bridge} does not have {wanted} alone")
     return found + _station_problems(zone)
