@@ -15,7 +15,9 @@ def problems(host: dict[str, Any], expect: dict[str, Any], before: float, after:
     outside of that is an offset, so a slow connection is none.
     """
     off = max(before - host["time"], host["time"] - after, 0.0)
+    mtu = host["mtu"].get(expect["address"])
     checks = (
+        ("debian" in host["os_family"], f"system {host['os']}, needed: Debian or one made from it"),
         (host["systemd"], "systemd does not run"),
         (host["architecture"] == "x86_64", f"architecture {host['architecture']}, needed: x86_64"),
         (host["python"] >= [3, 11], f"Python {host['python']}, needed: 3.11 or newer"),
@@ -27,10 +29,8 @@ def problems(host: dict[str, Any], expect: dict[str, Any], before: float, after:
             host["disk_free_mib"] >= int(expect["disk_free_mib"]),
             f"{host['disk_free_mib']} MiB free under /var, needed: {expect['disk_free_mib']}",
         ),
-        (
-            expect["address"] in host["addresses"],
-            f"addresses {', '.join(host['addresses'])}, needed: {expect['address']}",
-        ),
+        (mtu is not None, f"addresses {', '.join(host['mtu'])}, needed: {expect['address']}"),
+        (mtu is None or mtu >= int(expect["mtu"]), f"MTU {mtu}, needed: {expect['mtu']} or more"),
         (off <= float(expect["clock_skew_seconds"]), f"the clock is off by {off:.0f} s"),
         (host["network"] in ("", expect["network"]), f"the host belongs to network {host['network']}"),
     )

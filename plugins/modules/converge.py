@@ -16,7 +16,7 @@ options:
     description:
       - The settings, in order. C(kind) is one of
         C(file) (path, content or b64, mode, owner, group, validate),
-        C(directory) (path, mode, owner, group), C(link) (path, target), C(absent) (path),
+        C(directory) (path, mode, owner, group, only), C(link) (path, target), C(absent) (path),
         C(group) (name), C(user) (name, home, shell, groups),
         C(package) (name, file), C(packages_absent) (names), C(sysctl) (path, values),
         C(unit) (name, restart_on).

@@ -6,7 +6,9 @@ from __future__ import annotations
 DOCUMENTATION = """
 module: engine_facts
 short_description: How the engine on a host is
-description: Reads the host's digest and engine.json, its unit's state, its status, and a block if asked.
+description:
+  - Reads the host's digest and engine.json, its unit's state, its status, and a block if asked.
+  - A host without an engine.json is told as C(installed=false).
 options:
   height: {description: The height of a block to return., type: int, default: 0}
 author: provchain
@@ -24,7 +26,9 @@ engine:
 
 import json  # noqa: E402 - Ansible wants its documentation first
 import subprocess  # noqa: E402
+from datetime import datetime  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
@@ -41,22 +45,44 @@ def _json(argv: list[str]) -> dict[str, object]:
     return found
 
 
+def _node(engine: dict[str, Any], height: int) -> dict[str, object]:
+    """Return what a node says of itself, and whether it uses the certificate that lies there."""
+    unit = subprocess.run(
+        ["systemctl", "is-active", engine["unit"]], capture_output=True, text=True, check=False
+    )
+    status = _json(engine["verbs"]["status"])
+    found: dict[str, object] = {"unit": unit.stdout.strip(), "status": status}
+    if "certificate_expires" in status:
+        used = datetime.fromisoformat(str(status["certificate_expires"]))
+        found["certificate_current"] = used == _expires(_FOLDER / "identity" / "cert.pem")
+    if height:
+        found["block"] = _json([word.format(height=height) for word in engine["verbs"]["block"]])
+    return found
+
+
+def _expires(certificate: Path) -> datetime:
+    argv = ["openssl", "x509", "-in", str(certificate), "-noout", "-enddate", "-dateopt", "iso_8601"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    return datetime.fromisoformat(done.stdout.strip().removeprefix("notAfter="))
+
+
 def main() -> None:
     """Run as an Ansible module."""
     options = {"height": {"type": "int", "default": 0}}
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+    described = _FOLDER / "engine.json"
+    if not described.exists():
+        module.exit_json(changed=False, engine={"installed": False, "node": False, "digest": ""})
     try:
-        engine = json.loads((_FOLDER / "engine.json").read_text())
-        found = {"digest": (_FOLDER / "digest").read_text().strip(), "node": engine["unit"] is not None}
+        engine = json.loads(described.read_text())
+        found = {
+            "installed": True,
+            "digest": (_FOLDER / "digest").read_text().strip(),
+            "node": engine["unit"] is not None,
+        }
         if found["node"]:
-            state = subprocess.run(
-                ["systemctl", "is-active", engine["unit"]], capture_output=True, text=True, check=False
-            )
-            found |= {"unit": state.stdout.strip(), "status": _json(engine["verbs"]["status"])}
-            if module.params["height"]:
-                argv = [word.format(height=module.params["height"]) for word in engine["verbs"]["block"]]
-                found["block"] = _json(argv)
-    except (OSError, ValueError, KeyError, subprocess.TimeoutExpired) as error:
+            found |= _node(engine, module.params["height"])
+    except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
         module.fail_json(msg=f"the engine can't be asked: {error!r}")
     module.exit_json(changed=False, engine=found)
 

@@ -48,9 +48,8 @@ def main() -> None:
     links = json.loads(_output("ip", "-json", "address") or "[]")
     marker = Path("/etc/provchain/network")
     host = {
-        "os": release.get("ID", ""),
-        "os_like": release.get("ID_LIKE", ""),
-        "os_version": release.get("VERSION_ID", ""),
+        "os": " ".join(filter(None, (release.get("ID"), release.get("VERSION_ID")))),
+        "os_family": [release.get("ID", ""), *release.get("ID_LIKE", "").split()],
         "architecture": platform.machine(),
         "python": list(sys.version_info[:2]),
         "openssl": list(ssl.OPENSSL_VERSION_INFO[:3]),
@@ -59,7 +58,7 @@ def main() -> None:
         "container": _output("systemd-detect-virt", "--container") not in ("", "none"),
         "disk_free_mib": shutil.disk_usage("/var").free // 2**20,
         "time": time.time(),
-        "addresses": [a["local"] for link in links for a in link.get("addr_info", [])],
+        "mtu": {a["local"]: link["mtu"] for link in links for a in link.get("addr_info", [])},
         "network": marker.read_text().strip() if marker.exists() else "",
     }
     module.exit_json(changed=False, ansible_facts={"provchain_facts": host})

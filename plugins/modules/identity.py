@@ -8,13 +8,15 @@ module: identity
 short_description: An SM2 key born on the host, and the request for its certificate
 description:
   - Makes the key where there is none. It never leaves the host.
-  - If the certificate is missing, runs out soon, says another name, belongs to another key or to another
-    authority, returns a signing request.
+  - If the certificate is missing, runs out soon, says another name or address, belongs to another key or to
+    another authority, returns a signing request.
 options:
   directory: {description: The folder of key.pem and cert.pem., type: path, required: true}
   owner: {description: The user that reads the key., type: str, required: true}
   name: {description: The host's name., type: str, required: true}
   organisation: {description: The host's organisation., type: str, required: true}
+  dns: {description: The DNS name that the certificate must say., type: str, required: true}
+  address: {description: The IP address that the certificate must say., type: str, required: true}
   authority: {description: The organisation's authority as PEM., type: str, required: true}
   renew_before_days: {description: Days left at which renewal is due., type: int, required: true}
   rotate: {description: Make a new key in any case., type: bool, default: false}
@@ -23,88 +25,132 @@ author: provchain
 """
 EXAMPLES = """
 - name: Keep the key
-  identity: {directory: /etc/provchain/identity, owner: node, name: v1, organisation: zjex, authority: "...",
-             renew_before_days: 30}
+  identity:
+    directory: /etc/provchain/identity
+    owner: node
+    name: v1
+    organisation: zjex
+    dns: v1.lab.provchain.internal
+    address: "{{ address }}"
+    authority: "{{ authority }}"
+    renew_before_days: 30
 """
 RETURN = """
 request:
   description: The signing request as PEM, empty if none is due.
   returned: always
   type: str
+reason:
+  description: Why a certificate is due, empty if none is.
+  returned: always
+  type: str
 """
 
-import os  # noqa: E402 - Ansible wants its documentation first
-import shutil  # noqa: E402
-import subprocess  # noqa: E402
+import subprocess  # noqa: E402 - Ansible wants its documentation first
 import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible.module_utils.settings.base import SettingError  # noqa: E402
+from ansible.module_utils.settings.files import write  # noqa: E402
 
 DISTID = "distid:1234567812345678"
-NEXT = "next.pem"
 
 
-def _run(*argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-
-
-def _due(key: Path, certificate: Path, wanted: dict[str, object]) -> str:
-    """Return why a new certificate is due, or nothing."""
-    if not certificate.exists():
-        return "no certificate"
-    seconds = int(str(wanted["renew_before_days"])) * 86_400
-    if _run("openssl", "x509", "-in", str(certificate), "-noout", "-checkend", str(seconds)).returncode != 0:
-        return "it runs out soon"
-    subject = _run(
-        "openssl", "x509", "-in", str(certificate), "-noout", "-subject", "-nameopt", "RFC2253"
-    ).stdout
-    if subject.strip() != f"subject=O={wanted['organisation']},CN={wanted['name']}":
-        return "it says another name"
-    mine = _run("openssl", "pkey", "-in", str(key), "-pubout").stdout
-    if _run("openssl", "x509", "-in", str(certificate), "-noout", "-pubkey").stdout != mine:
-        return "it belongs to another key"
-    with tempfile.NamedTemporaryFile("w", suffix=".pem") as trusted:
-        trusted.write(str(wanted["authority"]))
-        trusted.flush()
-        options = ("-vfyopt", DISTID, "-CAfile", trusted.name, str(certificate))
-        if _run("openssl", "verify", *options).returncode != 0:
-            return "it is from another authority"
-    return ""
-
-
-def _install(key: Path, certificate: Path, pem: str, owner: str) -> None:
-    """Put the certificate in place, and with it the key that it belongs to."""
-    new = certificate.with_name(".cert.pem.new")
-    new.write_text(pem)
-    new.chmod(0o644)
-    shutil.chown(new, owner, owner)
-    public = _run("openssl", "x509", "-in", str(new), "-noout", "-pubkey").stdout
-    following = key.with_name(NEXT)
-    if following.exists():
-        if _run("openssl", "pkey", "-in", str(following), "-pubout").stdout == public:
-            following.replace(key)
-        else:
-            following.unlink()
-    new.replace(certificate)
-
-
-def _make_key(key: Path, owner: str) -> None:
-    """Make the key in a file that only its user can read, from the first byte on."""
-    new = key.with_name(f".{key.name}.new")
-    new.unlink(missing_ok=True)
-    os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    done = _run(
-        "openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:SM2", "-out", str(new)
-    )
+def _openssl(*argv: str, stdin: str = "") -> str:
+    done = subprocess.run(("openssl", *argv), input=stdin, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise OSError(f"openssl made no SM2 key: {done.stderr.strip()}")
-    new.chmod(0o600)
-    shutil.chown(new, owner, owner)
-    handle = os.open(new, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
-    new.replace(key)
+        raise SettingError(f"openssl {argv[0]}: {done.stderr.strip()[-400:]}")
+    return done.stdout
+
+
+def _holds(*argv: str) -> bool:
+    try:
+        _openssl(*argv)
+    except SettingError:
+        return False
+    return True
+
+
+class Files:
+    """The key and certificate of a host, and the next key while its certificate is being made."""
+
+    def __init__(self, directory: str, owner: str) -> None:
+        folder = Path(directory)
+        self.key, self.certificate = folder / "key.pem", folder / "cert.pem"
+        self.following, self.owner = folder / "next.pem", owner
+
+    def due(self, wanted: dict[str, str]) -> str:
+        """Return why a new certificate is due, or nothing."""
+        if not self.certificate.exists():
+            return "there is none"
+        x509 = ("x509", "-in", str(self.certificate), "-noout")
+        if not _holds(*x509, "-checkend", str(int(wanted["renew_before_days"]) * 86_400)):
+            return "it runs out soon"
+        subject = _openssl(*x509, "-subject", "-nameopt", "RFC2253").strip()
+        if subject != f"subject=O={wanted['organisation']},CN={wanted['name']}":
+            return f"it says another name: {subject}"
+        # the extension's name, then its one line of values
+        names = _openssl(*x509, "-ext", "subjectAltName").strip().split("\n")[-1].strip()
+        if names != f"DNS:{wanted['dns']}, IP Address:{wanted['address']}":
+            return f"it says another address: {names}"
+        if _openssl(*x509, "-pubkey") != self.public(self.key):
+            return "it belongs to another key"
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as trusted:
+            trusted.write(wanted["authority"])
+            trusted.flush()
+            if not _holds("verify", "-vfyopt", DISTID, "-CAfile", trusted.name, str(self.certificate)):
+                return "it is from another authority"
+        return ""
+
+    def public(self, key: Path) -> str:
+        """Return the public half of a key."""
+        return _openssl("pkey", "-in", str(key), "-pubout")
+
+    def make_key(self, path: Path) -> None:
+        """Make a key in a file that only its user can read, from the first byte on."""
+        pem = _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:SM2")
+        self.put(path, pem, "0600")
+
+    def put(self, path: Path, pem: str, mode: str) -> None:
+        """Replace a file of the owner."""
+        write(path, pem.encode(), mode, self.owner, self.owner, lambda name: None)
+
+    def request(self, key: Path, wanted: dict[str, str]) -> str:
+        """Return a signing request of a key for the wanted subject."""
+        subject = f"/CN={wanted['name']}/O={wanted['organisation']}"
+        return _openssl("req", "-new", "-key", str(key), "-sm3", "-sigopt", DISTID, "-subj", subject)
+
+    def ask(self, wanted: dict[str, str]) -> str:
+        """Return a request by the key that is or will be the host's, which is made if it is missing.
+
+        A running service keeps its key until the certificate of the next one is there.
+        """
+        key = self.key
+        if wanted["rotate"]:
+            self.make_key(self.following)
+            key = self.following
+        elif not key.exists():
+            self.make_key(key)
+        return self.request(key, wanted)
+
+    def install(self, pem: str) -> None:
+        """Put a certificate in place, and with it the key that it belongs to.
+
+        Should this end between the two, the next run finds that they don't fit and asks anew.
+        """
+        public = _openssl("x509", "-noout", "-pubkey", stdin=pem)
+        if self.following.exists() and self.public(self.following) == public:
+            self.following.replace(self.key)
+        if self.public(self.key) != public:
+            raise SettingError("the certificate belongs to no key of this host")
+        self.put(self.certificate, pem, "0644")
+
+    def tidy(self) -> bool:
+        """Remove the next key of a rotation that was interrupted; return whether there was one."""
+        left = self.following.exists()
+        self.following.unlink(missing_ok=True)
+        return left
 
 
 def main() -> None:
@@ -115,6 +161,8 @@ def main() -> None:
         "owner": text,
         "name": text,
         "organisation": text,
+        "dns": text,
+        "address": text,
         "authority": text,
         "renew_before_days": {"type": "int", "required": True},
         "rotate": {"type": "bool", "default": False},
@@ -122,26 +170,19 @@ def main() -> None:
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     given = module.params
-    key, certificate = Path(given["directory"]) / "key.pem", Path(given["directory"]) / "cert.pem"
-    if given["certificate"]:
-        _install(key, certificate, given["certificate"], given["owner"])
-        module.exit_json(changed=True, request="", reason="installed")
-    born = given["rotate"] or not key.exists()
-    reason = "a new key" if born else _due(key, certificate, given)
-    if module.check_mode or not reason:
-        module.exit_json(changed=bool(reason), request="", reason=reason)
-    # a running service keeps its key until the certificate of the next one is there
-    source = key if not born or not certificate.exists() else key.with_name(NEXT)
+    files = Files(given["directory"], given["owner"])
     try:
-        if born:
-            _make_key(source, given["owner"])
-    except OSError as error:
+        if given["certificate"]:
+            files.install(given["certificate"])
+            module.exit_json(changed=True, request="", reason="installed")
+        reason = "a new key" if given["rotate"] or not files.key.exists() else files.due(given)
+        if module.check_mode:
+            module.exit_json(changed=bool(reason) or files.following.exists(), request="", reason=reason)
+        left = files.tidy()
+        request = files.ask(given) if reason else ""
+    except (SettingError, OSError) as error:
         module.fail_json(msg=str(error))
-    subject = f"/CN={given['name']}/O={given['organisation']}"
-    done = _run("openssl", "req", "-new", "-key", str(source), "-sm3", "-sigopt", DISTID, "-subj", subject)
-    if done.returncode != 0:
-        module.fail_json(msg=f"openssl made no request: {done.stderr.strip()}")
-    module.exit_json(changed=True, request=done.stdout, reason=reason)
+    module.exit_json(changed=bool(reason) or left, request=request, reason=reason)
 
 
 if __name__ == "__main__":

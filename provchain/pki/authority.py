@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import ipaddress
 import os
 import re
 import secrets
@@ -18,6 +19,7 @@ MAX_DAYS = 397
 # An authority outlives what it issues many times over; it is replaced by a new trust bundle.
 _AUTHORITY_DAYS = 3650
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_DNS = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+")
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,13 @@ class Authority:
     def _refuse(self, request: str, wanted: Wanted) -> None:
         if wanted.organisation != self.organisation:
             raise PkiError(f"the authority of {self.organisation} signs nothing for {wanted.organisation}")
+        # these become lines of OpenSSL's configuration
+        if not _NAME.fullmatch(wanted.host) or not _DNS.fullmatch(wanted.dns):
+            raise PkiError(f"{wanted.host!r} with the DNS name {wanted.dns!r} can't be certified")
+        try:
+            ipaddress.ip_address(wanted.address)
+        except ValueError as error:
+            raise PkiError(f"{wanted.host}: no address", cause=str(error)) from None
         if not 1 <= wanted.days <= MAX_DAYS:
             raise PkiError(f"{wanted.days} days are wanted", cause=f"1 to {MAX_DAYS} are allowed")
         raw = request.encode()

@@ -11,17 +11,25 @@ import pytest
 from provchain.paths import REPOSITORY
 
 GOOD: dict[str, Any] = {
+    "os": "debian 12",
+    "os_family": ["debian"],
     "systemd": True,
     "architecture": "x86_64",
     "python": [3, 11],
     "openssl": [3, 0, 0],
     "sm3": True,
     "disk_free_mib": 1024,
-    "addresses": ["127.0.0.1", "10.77.10.11"],
+    "mtu": {"127.0.0.1": 65536, "10.77.10.11": 1280},
     "time": 1000.0,
     "network": "",
 }
-EXPECT = {"address": "10.77.10.11", "network": "lab", "disk_free_mib": 1024, "clock_skew_seconds": 5}
+EXPECT = {
+    "address": "10.77.10.11",
+    "network": "lab",
+    "disk_free_mib": 1024,
+    "clock_skew_seconds": 5,
+    "mtu": 1280,
+}
 Judge = Callable[[dict[str, Any]], list[str]]
 
 
@@ -43,7 +51,15 @@ def judge() -> Judge:
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"network": "lab"}, {"python": [3, 12]}, {"time": 985.0}, {"time": 1015.0}, {"openssl": [3, 5, 1]}],
+    [
+        {},
+        {"os_family": ["uos", "debian"]},
+        {"network": "lab"},
+        {"python": [3, 12]},
+        {"time": 985.0},
+        {"time": 1015.0},
+        {"openssl": [3, 5, 1]},
+    ],
 )
 def test_a_good_host_passes(judge: Judge, change: dict[str, Any]) -> None:
     assert judge(change) == []
@@ -58,7 +74,9 @@ def test_a_good_host_passes(judge: Judge, change: dict[str, Any]) -> None:
         ({"openssl": [1, 1, 1]}, "OpenSSL [1, 1, 1]"),
         ({"sm3": False}, "newer with SM3"),
         ({"disk_free_mib": 1023}, "1023 MiB free"),
-        ({"addresses": ["10.77.10.12"]}, "needed: 10.77.10.11"),
+        ({"mtu": {"10.77.10.12": 1500}}, "needed: 10.77.10.11"),
+        ({"mtu": {"10.77.10.11": 1279}}, "MTU 1279"),
+        ({"os": "openEuler 24.03", "os_family": ["openEuler"]}, "system openEuler 24.03"),
         ({"time": 984.0}, "the clock is off by 6 s"),
         ({"time": 1016.0}, "the clock is off by 6 s"),
         ({"network": "other"}, "belongs to network other"),

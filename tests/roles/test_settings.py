@@ -178,3 +178,16 @@ def test_an_owner_that_is_unknown_leaves_the_old_file(tmp_path: Path) -> None:
         converge([file(path, owner="nobody-such")], dry=False)
     assert path.read_text() == "old\n"
     assert list(tmp_path.glob(".a*")) == []
+
+
+def test_a_folder_may_hold_only_what_is_named(tmp_path: Path) -> None:
+    for name in ("a.pem", "b.pem"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "sub").mkdir()
+    mode = f"{tmp_path.stat().st_mode & 0o7777:04o}"
+    item = {"kind": "directory", "path": str(tmp_path), "mode": mode, "only": ["a.pem", "c.pem"], **ME}
+    assert converge([item], dry=True)[0][1].actions == ["removed b.pem"]
+    assert (tmp_path / "b.pem").exists()
+    assert converge([item], dry=False)[0][1].changed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pem", "backups", "sub"]
+    assert not converge([item], dry=False)[0][1].changed

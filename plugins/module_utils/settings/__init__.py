@@ -65,7 +65,7 @@ def _needed(field: dataclasses.Field[Any]) -> bool:
 
 def _fits(value: object, wanted: object) -> bool:
     """Tell whether a value has the type that a field declares: text, a list of text, or text by name."""
-    if wanted == list[str]:
+    if wanted in (list[str], list[str] | None):
         return isinstance(value, list) and all(isinstance(one, str) for one in value)
     if wanted == dict[str, str]:
         return isinstance(value, dict) and all(isinstance(one, str) for pair in value.items() for one in pair)
@@ -73,7 +73,7 @@ def _fits(value: object, wanted: object) -> bool:
 
 
 def _words(wanted: object) -> str:
-    if wanted == list[str]:
+    if wanted in (list[str], list[str] | None):
         return "a list of text"
     return "text by name" if wanted == dict[str, str] else "text"
 

@@ -178,9 +178,13 @@ def _keep(path: Path, present: bytes) -> None:
 
 @dataclass(frozen=True)
 class Directory(Owned):
-    """``directory``: a folder with this owner and mode; missing parents are made with mode 0755."""
+    """``directory``: a folder with this owner and mode; missing parents are made with mode 0755.
+
+    With ``only``, files of other names are removed from it; folders in it are left.
+    """
 
     mode: str = "0755"
+    only: list[str] | None = None
 
     def apply(self, dry: bool, changed: frozenset[str]) -> Result:
         path, result = Path(self.path), Result()
@@ -188,6 +192,7 @@ class Directory(Owned):
             raise SettingError(f"{path}: is there and is no folder")
         if path.is_dir():
             self.fix_attributes(result, dry)
+            self._remove_others(path, result, dry)
             return result
         result.note("created")
         if not dry:
@@ -196,6 +201,13 @@ class Directory(Owned):
             self.fix_attributes(Result(), dry=False)
             sync(path.parent)
         return result
+
+    def _remove_others(self, path: Path, result: Result, dry: bool) -> None:
+        for other in sorted(path.iterdir()) if self.only is not None else ():
+            if other.name not in (self.only or ()) and (other.is_symlink() or not other.is_dir()):
+                removed = Absent(str(other)).apply(dry, frozenset())
+                result.note(f"removed {other.name}")
+                result.before += removed.before
 
 
 @dataclass(frozen=True)

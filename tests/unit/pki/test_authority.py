@@ -58,8 +58,11 @@ def test_what_was_issued_is_on_record(authority: Authority, tmp_path: Path) -> N
         ("/CN=v2/O=zjex", WANTED, "subject is another"),
         ("/CN=v1/O=zjfin", WANTED, "subject is another"),
         ("/CN=v1/O=zjex/OU=more", WANTED, "subject is another"),
-        ("/CN=v1/O=zjex", Wanted("v1", "zjex", "x", "10.0.0.1", 398), "398 days"),
-        ("/CN=v1/O=zjex", Wanted("v1", "zjex", "x", "10.0.0.1", 0), "0 days"),
+        ("/CN=v1/O=zjex", Wanted("v1", "zjex", "v1.x", "10.0.0.1", 398), "398 days"),
+        ("/CN=v1/O=zjex", Wanted("v1", "zjex", "v1.x", "10.0.0.1", 0), "0 days"),
+        ("/CN=v1/O=zjex", Wanted("v1", "zjex", "v1.x,IP:10.0.0.9", "10.0.0.1", 90), "can't be certified"),
+        ("/CN=v1/O=zjex", Wanted("v1\n", "zjex", "v1.x", "10.0.0.1", 90), "can't be certified"),
+        ("/CN=v1/O=zjex", Wanted("v1", "zjex", "v1.x", "10.0.0.1,DNS:other", 90), "no address"),
         ("/CN=v1/O=zjfin", Wanted("v1", "zjfin", "x", "10.0.0.1", 90), "signs nothing for zjfin"),
     ],
 )
@@ -107,7 +110,17 @@ def sign(folder: Path, keys: Path, name: str) -> Path:
     private.write_bytes(openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:SM2"))
     public.write_bytes(openssl("pkey", "-in", private, "-pubout"))
     manifest = folder / "MANIFEST.sm3"
-    command = ["openssl", "dgst", "-sm3", *SIGN, "-sign", private, "-out", f"{manifest}.sig", manifest]
+    command: list[str | Path] = [
+        "openssl",
+        "dgst",
+        "-sm3",
+        *SIGN,
+        "-sign",
+        private,
+        "-out",
+        f"{manifest}.sig",
+        manifest,
+    ]
     subprocess.run(command, check=True)
     return public
 
