@@ -10,12 +10,23 @@ description:
   - Reads the host's digest and engine.json, its unit's state, its status, and a block if asked.
   - A host without an engine.json is told as C(installed=false).
 options:
-  height: {description: The height of a block to return., type: int, default: 0}
+  height:
+    description: The height of a block to return instead of the status.
+    type: int
+    default: 0
+  wait_seconds:
+    description: How long a node may take until it is well, which is that it has committed and keeps up.
+    type: int
+    default: 0
+  peers:
+    description: To how many peers a node must be connected to be well.
+    type: int
+    default: 0
 author: provchain
 """
 EXAMPLES = """
 - name: Ask
-  engine_facts: {height: 12}
+  engine_facts: {wait_seconds: 30, peers: 2}
 """
 RETURN = """
 engine:
@@ -26,6 +37,7 @@ engine:
 
 import json  # noqa: E402 - Ansible wants its documentation first
 import subprocess  # noqa: E402
+import time  # noqa: E402
 from datetime import datetime  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
@@ -45,19 +57,32 @@ def _json(argv: list[str]) -> dict[str, object]:
     return found
 
 
-def _node(engine: dict[str, Any], height: int) -> dict[str, object]:
-    """Return what a node says of itself, and whether it uses the certificate that lies there."""
-    unit = subprocess.run(
-        ["systemctl", "is-active", engine["unit"]], capture_output=True, text=True, check=False
-    )
-    status = _json(engine["verbs"]["status"])
-    found: dict[str, object] = {"unit": unit.stdout.strip(), "status": status}
-    if "certificate_expires" in status:
-        used = datetime.fromisoformat(str(status["certificate_expires"]))
-        found["certificate_current"] = used == _expires(_FOLDER / "identity" / "cert.pem")
-    if height:
-        found["block"] = _json([word.format(height=height) for word in engine["verbs"]["block"]])
+def _node(engine: dict[str, Any], wanted: dict[str, int]) -> dict[str, object]:
+    """Return what a node says of itself, once it is well or the time is over."""
+    if wanted["height"]:
+        return {"block": _json([word.format(height=wanted["height"]) for word in engine["verbs"]["block"]])}
+    end = time.monotonic() + wanted["wait_seconds"]
+    while not (found := _ask(engine, wanted["peers"]))["well"] and time.monotonic() < end:
+        time.sleep(0.5)
     return found
+
+
+def _ask(engine: dict[str, Any], peers: int) -> dict[str, object]:
+    """Return a node's answer, and whether it uses the certificate that lies there."""
+    argv = ["systemctl", "is-active", engine["unit"]]
+    unit = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+    status = _json(engine["verbs"]["status"])
+    if "error" in status:
+        return {"unit": unit, "status": status, "well": False}
+    used = datetime.fromisoformat(str(status["certificate_expires"]))
+    connected = status["peers"]
+    well = bool(status["height"]) and not status["syncing"]
+    return {
+        "unit": unit,
+        "status": status,
+        "certificate_current": used == _expires(_FOLDER / "identity" / "cert.pem"),
+        "well": well and isinstance(connected, list) and len(connected) >= peers,
+    }
 
 
 def _expires(certificate: Path) -> datetime:
@@ -68,7 +93,7 @@ def _expires(certificate: Path) -> datetime:
 
 def main() -> None:
     """Run as an Ansible module."""
-    options = {"height": {"type": "int", "default": 0}}
+    options = {name: {"type": "int", "default": 0} for name in ("height", "wait_seconds", "peers")}
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     described = _FOLDER / "engine.json"
     if not described.exists():
@@ -81,7 +106,7 @@ def main() -> None:
             "node": engine["unit"] is not None,
         }
         if found["node"]:
-            found |= _node(engine, module.params["height"])
+            found |= _node(engine, module.params)
     except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
         module.fail_json(msg=f"the engine can't be asked: {error!r}")
     module.exit_json(changed=False, engine=found)

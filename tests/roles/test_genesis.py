@@ -66,10 +66,36 @@ def test_validators_vote_and_the_others_sign(build: Build) -> None:
 
 def test_it_is_made_once(build: Build) -> None:
     first = build(KEYS)
-    second = build(dict.fromkeys(KEYS, "04" + "ff" * 64))
+    second = build(KEYS)
     assert first["changed"]
     assert not second["changed"]
     assert second["content"] == first["content"]
+
+
+def test_a_host_that_lost_its_key_is_refused(build: Build) -> None:
+    """It would never take part again, and nobody would say why."""
+    first = build(KEYS)
+    second = build(KEYS | {"v3": "04" + "ff" * 64, "m1": "04" + "ee" * 64})
+    assert second["failed"]
+    assert "v3 has another key now" in second["msg"]
+    assert "m1 has another key now" in second["msg"]
+    assert "v1" not in second["msg"]
+    assert build(KEYS)["content"] == first["content"]
+
+
+def test_hosts_that_a_run_does_not_reach_are_not_judged(build: Build) -> None:
+    build(KEYS)
+    assert not build({"v1": KEYS["v1"]}).get("failed")
+
+
+def test_a_genesis_of_another_network_or_other_validators_is_refused(build: Build, tmp_path: Path) -> None:
+    genesis = json.loads(build(KEYS)["content"])
+    genesis["network"] = "other"
+    genesis["validators"] = genesis["validators"][1:]
+    (tmp_path / "genesis.json").write_text(json.dumps(genesis))
+    message = build(KEYS)["msg"]
+    assert "network other there, lab in chain.yml" in message
+    assert "v1 is no validator there" in message
 
 
 def test_a_missing_key_is_refused_and_nothing_is_written(build: Build, tmp_path: Path) -> None:

@@ -25,7 +25,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         result: dict[str, Any] = super().run(tmp, task_vars)
         given, path = self._task.args, Path(self._task.args["file"])
         if path.exists():
-            return result | {"changed": False, "content": path.read_text(encoding="utf-8")}
+            content = path.read_text(encoding="utf-8")
+            wrong = [] if self._task.check_mode else strangers(json.loads(content), **given)
+            if wrong:
+                return result | {"failed": True, "msg": f"{path} is of another network: {'; '.join(wrong)}"}
+            return result | {"changed": False, "content": content}
         if self._task.check_mode:
             return result | {"changed": True, "content": ""}
         missing = [host["name"] for host in given["spec"]["hosts"] if not given["keys"].get(host["name"])]
@@ -39,6 +43,30 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             os.fsync(sink.fileno())
         new.replace(path)
         return result | {"changed": True, "content": content}
+
+
+def strangers(genesis: dict[str, Any], spec: dict[str, Any], keys: dict[str, str], **_: object) -> list[str]:
+    """Return in what the hosts are not those of the genesis; a node with another key never takes part.
+
+    A genesis is for good: a host that lost its key is restored from its backup, not made anew. Hosts that
+    this run doesn't reach, and have no key in ``keys``, are not judged.
+    """
+    voters = {one["name"]: one["public_key"] for one in genesis["validators"]}
+    signers = {one["id"].split("@")[0]: one["public_key"] for one in genesis["signers"]}
+    found = [
+        f"{key} {genesis[key]} there, {spec[key]} in chain.yml"
+        for key in ("network", "chain_id")
+        if genesis[key] != spec[key]
+    ]
+    for host in spec["hosts"]:
+        name = host["name"]
+        votes = "validator" in host["roles"]
+        if votes and name not in voters:
+            found.append(f"{name} is no validator there")
+        known = (voters if votes else signers).get(name)
+        if known and keys.get(name, known) != known:
+            found.append(f"{name} has another key now; restore it, or make a new network")
+    return found
 
 
 def _canonical(document: dict[str, Any]) -> str:
