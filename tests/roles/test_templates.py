@@ -1,0 +1,154 @@
+"""What the roles render for every host of the lab: rules from the flow matrix, files their readers accept."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+import yaml
+from provnode.ops.config import load_config
+
+from provchain.paths import REPOSITORY, spec_file
+from provchain.spec import Host, inbound, listeners, load, outbound
+
+SPEC = load(spec_file("lab"))
+HOSTS = {host.name: host for host in SPEC.hosts}
+ROLES = REPOSITORY / "roles"
+
+
+def variables(host: Host) -> dict[str, Any]:
+    """Return what the inventory and the roles give a template."""
+    came = {(str(p.source), p.protocol, p.port, p.service): None for p in inbound(SPEC, host)}
+    goes = {(str(p.address), p.protocol, p.port, p.service): None for p in outbound(SPEC, host)}
+    return {
+        "inventory_hostname": host.name,
+        "ansible_user": SPEC.ssh.user,
+        "provchain": SPEC.model_dump(mode="json"),
+        "provchain_host": host.model_dump(mode="json"),
+        "provchain_listeners": [
+            {"service": one.service, "protocol": one.protocol, "port": one.port}
+            for one in listeners(SPEC, host)
+        ],
+        "provchain_inbound": [
+            dict(zip(("source", "protocol", "port", "service"), p, strict=True)) for p in came
+        ],
+        "provchain_outbound": [
+            dict(zip(("address", "protocol", "port", "service"), p, strict=True)) for p in goes
+        ],
+        "provchain_facts": {"container": True},
+        "provnode_validator": "validator" in host.roles,
+        "provnode_client": not host.is_node,
+        "provnode_key": "/keys/key.pem",
+        "provnode_command": "/opt/provnode/current/bin/provnode",
+        "provnode_user": "provnode",
+        **yaml.safe_load((ROLES / "os_base" / "defaults" / "main.yml").read_text(encoding="utf-8")),
+    }
+
+
+def render(role: str, template: str, host: Host) -> str:
+    """Render as Ansible does; a variable that is not there is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ROLES / role / "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - these are no web pages
+    )
+    environment.filters["split"] = str.split
+    return environment.get_template(f"{template}.j2").render(variables(host))
+
+
+@pytest.fixture(params=sorted(HOSTS))
+def host(request: pytest.FixtureRequest) -> Host:
+    return HOSTS[str(request.param)]
+
+
+def accepted(rules: str, chain: str) -> Counter[str]:
+    """Return the rules of a chain that let something new of a service pass."""
+    (body,) = re.findall(rf"chain {chain} \{{(.*?)\n  \}}", rules, re.DOTALL)
+    return Counter(line.strip() for line in body.splitlines() if "dport" in line)
+
+
+def test_a_host_lets_in_and_out_just_what_the_matrix_says(host: Host) -> None:
+    rules = render("host_firewall", "nftables.conf", host)
+    assert accepted(rules, "input") == Counter(
+        {
+            f'ip saddr {p.source} {p.protocol} dport {p.port} accept comment "{p.service}"': 1
+            for p in inbound(SPEC, host)
+        }
+    )
+    assert accepted(rules, "output") == Counter(
+        {
+            f'ip daddr {p.address} {p.protocol} dport {p.port} accept comment "{p.service}"': 1
+            for p in outbound(SPEC, host)
+        }
+    )
+    assert rules.count("policy drop") == 3
+    assert "policy accept" not in rules
+
+
+def test_the_kernel_takes_the_rules(host: Host, tmp_path: Path) -> None:
+    file = tmp_path / "nftables.conf"
+    file.write_text(render("host_firewall", "nftables.conf", host), encoding="utf-8")
+    command = ["unshare", "--net", "nft", "-f", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_host_lets_its_administrators_in(host: Host) -> None:
+    """Rules that forgot ssh would cut the host off; the trial would catch it, this says so earlier."""
+    ssh = next(one for one in listeners(SPEC, host) if one.service == "ssh")
+    rules = accepted(render("host_firewall", "nftables.conf", host), "input")
+    assert any(f"tcp dport {ssh.port} " in rule for rule in rules)
+
+
+def sshd(host: Host) -> dict[str, str]:
+    lines = render("os_base", "sshd.conf", host).splitlines()
+    return dict(line.split(" ", 1) for line in lines if line and not line.startswith("#"))
+
+
+def test_ssh_lets_nobody_in_but_the_operators_by_key(host: Host) -> None:
+    options = sshd(host)
+    assert options["PermitRootLogin"] == options["PasswordAuthentication"] == "no"
+    assert options["AuthenticationMethods"] == "publickey"
+    assert options["AllowUsers"] == SPEC.ssh.user
+    assert options["ListenAddress"] == str(host.address)
+
+
+def test_only_the_bastion_forwards(host: Host) -> None:
+    assert sshd(host)["AllowTcpForwarding"] == ("local" if host.name == SPEC.ssh.bastion else "no")
+
+
+def test_time_comes_from_the_time_hosts_alone(host: Host) -> None:
+    text = render("os_base", "chrony.conf", host)
+    servers = [line.split()[1] for line in text.splitlines() if line.startswith(("server", "pool"))]
+    serves = "time" in host.roles
+    assert servers == ([] if serves else [str(h.address) for h in SPEC.hosts if "time" in h.roles])
+    assert ("allow" in text) == serves
+    assert ("port 0" in text.splitlines()) == (not serves)
+
+
+def test_the_node_accepts_its_configuration(host: Host, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(render("provnode", "config.toml", host), encoding="utf-8")
+    config = load_config(path)
+    assert (config.name, config.organisation) == (host.name, host.organisation)
+    assert {peer.name for peer in config.peers} == {one.name for one in SPEC.nodes} - {host.name}
+    assert bool(config.consensus_key) == ("validator" in host.roles)
+    assert (config.listen is not None) == host.is_node
+    permitted = {str(p.address) for p in outbound(SPEC, host) if p.service == "p2p"}
+    assert all(peer.address in permitted for peer in config.peers if peer.dial)
+
+
+def test_the_suite_is_told_how_to_ask_the_engine(host: Host) -> None:
+    engine = json.loads(render("provnode", "engine.json", host))
+    assert engine["version"] == SPEC.engine.version
+    assert (engine["unit"] is None) == (not host.is_node)
+    assert {"submit", "read"} <= set(engine["verbs"])
+    assert ({"status", "block"} <= set(engine["verbs"])) == host.is_node
