@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,11 @@ from provchain.pki.openssl import verify_manifest
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
-    """``package_check: {folder, key}``: returns the .deb's and .rpm's paths."""
+    """``package_check: {folder, key}``: returns the paths of the .deb and .rpm, and the .deb's ``content``.
+
+    That is the SHA-256 of its list of files, by which a host that has another build of the same version is
+    told from one that is up to date.
+    """
 
     _requires_connection = False
     _VALID_ARGS = frozenset({"folder", "key"})
@@ -26,4 +32,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         except ProvchainError as error:
             return result | {"failed": True, "msg": "; ".join(error.lines())}
         files = {Path(name).suffix.lstrip("."): str(folder / name) for name in digests}
-        return result | {"changed": False, "files": files, "digests": digests}
+        listed = subprocess.run(
+            ["dpkg-deb", "--info", files["deb"], "md5sums"], capture_output=True, check=True
+        ).stdout
+        content = hashlib.sha256(listed).hexdigest()
+        return result | {"changed": False, "files": files, "digests": digests, "content": content}

@@ -18,7 +18,7 @@ options:
         C(file) (path, content or b64, mode, owner, group, validate),
         C(directory) (path, mode, owner, group, only), C(link) (path, target), C(absent) (path),
         C(group) (name), C(user) (name, home, shell, groups),
-        C(package) (name, file), C(packages_absent) (names), C(sysctl) (path, values),
+        C(package) (name, file, content), C(packages_absent) (names), C(sysctl) (path, values),
         C(unit) (name, restart_on).
     type: list
     elements: dict

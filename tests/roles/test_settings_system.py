@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 
@@ -105,6 +106,27 @@ def test_only_packages_that_are_there_are_purged(monkeypatch: pytest.MonkeyPatch
     assert converge([item], dry=False)[0][1].changed
     assert dpkg.asked == ["dpkg --purge telnetd nis"]
     assert not converge([item], dry=False)[0][1].changed
+
+
+def test_another_build_of_the_same_version_replaces_the_one_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system, "DPKG", tmp_path)
+    new, listed = b"0 opt/x/new\n", tmp_path / "x-1.md5sums"
+    content = hashlib.sha256(new).hexdigest()
+    item = {"kind": "package", "name": "x-1", "file": "/var/cache/x-1.deb", "content": content}
+    dpkg = FakeDpkg(monkeypatch)
+    assert converge([item], dry=False)[0][1].actions == ["installed"]
+    dpkg.installed.add("x-1")
+    listed.write_bytes(b"1 opt/x/old\n")
+    assert converge([item], dry=True)[0][1].actions == ["replaced by another build"]
+    assert converge([item], dry=False)[0][1].changed
+    assert dpkg.asked == ["dpkg --install /var/cache/x-1.deb"] * 2
+    listed.write_bytes(new)
+    assert not converge([item], dry=False)[0][1].changed
+    # unpacked by a run that was interrupted before the package was configured
+    dpkg.installed.clear()
+    assert converge([item], dry=False)[0][1].changed
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import hashlib
 import os
 import pwd
 import re
@@ -14,6 +15,7 @@ from .base import Result, Setting, SettingError, run
 from .files import File
 
 SYSCTL = Path("/proc/sys")
+DPKG = Path("/var/lib/dpkg/info")
 _KNOB = re.compile(r"[a-z0-9_]+(\.[a-zA-Z0-9_-]+)+")
 
 
@@ -81,17 +83,26 @@ def _installed(*names: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Package(Setting):
-    """``package``: a Debian package, installed from a local file if it isn't there already."""
+    """``package``: a Debian package, installed from a local file unless this very build is there already.
+
+    ``content`` is the SHA-256 of its list of files and their digests, as dpkg keeps it.
+    """
 
     name: str
     file: str
+    content: str
 
     def apply(self, dry: bool, changed: frozenset[str]) -> Result:
-        if _installed(self.name):
+        present = _installed(self.name)
+        if present and self._listed() == self.content:
             return Result()
         if not dry:
             run("dpkg", "--install", self.file)
-        return Result(True, actions=["installed"])
+        return Result(True, actions=["replaced by another build" if present else "installed"])
+
+    def _listed(self) -> str:
+        listed = DPKG / f"{self.name}.md5sums"
+        return hashlib.sha256(listed.read_bytes()).hexdigest() if listed.is_file() else ""
 
 
 @dataclass(frozen=True)
