@@ -27,6 +27,7 @@ CIPHERS = {
 MACS = {"hmac-sha2-512-etm@openssh.com", "hmac-sha2-256-etm@openssh.com", "umac-128-etm@openssh.com"}
 HOST_KEYS = {"ssh-ed25519", "rsa-sha2-512", "rsa-sha2-256"}
 MARKERS = {"kex-strict-s-v00@openssh.com", "ext-info-s"}  # capabilities, not methods
+USERS = ("root", "nobody")
 _KEXINIT = 20  # RFC 4253, section 12
 
 
@@ -103,15 +104,39 @@ def test_only_modern_algorithms_are_offered(
     assert of(offers[name]) - allowed == set()
 
 
-@pytest.mark.parametrize("user", ["root", "operator", "nobody"])
-def test_a_password_is_never_asked_for(name: str, user: str, network: Network) -> None:
+@pytest.fixture(scope="module")
+def methods(network: Network) -> dict[tuple[str, str], list[str]]:
+    """Return how each of these users may log in on each host, all asked side by side."""
+    cases = {
+        f"{name} {user}": (name, user) for name in network.names for user in (*USERS, _operator(network))
+    }
+    found = network.each(cases, lambda case: _read_methods(network, *cases[case]))
+    return {cases[case]: answer for case, answer in found.items()}
+
+
+def _operator(network: Network) -> str:
+    return network.spec.ssh.user
+
+
+@pytest.mark.parametrize("user", [*USERS, "operator"])
+def test_a_password_is_never_asked_for(
+    name: str, user: str, network: Network, methods: dict[tuple[str, str], list[str]]
+) -> None:
     """``operator`` is the account that the description names for logging in."""
-    who = network.spec.ssh.user if user == "operator" else user
-    assert _read_methods(network, name, who) == ["publickey"]
+    who = _operator(network) if user == "operator" else user
+    assert methods[name, who] == ["publickey"]
 
 
-def test_root_does_not_get_in_with_the_operators_key(name: str, network: Network) -> None:
-    done = _login(network, name, "-l", "root")
+@pytest.fixture(scope="module")
+def root_logins(network: Network) -> dict[str, subprocess.CompletedProcess[str]]:
+    """Return what came of logging in as root with the operators' key, on each host."""
+    return network.each(network.names, lambda name: _login(network, name, "-l", "root"))
+
+
+def test_root_does_not_get_in_with_the_operators_key(
+    name: str, root_logins: dict[str, subprocess.CompletedProcess[str]]
+) -> None:
+    done = root_logins[name]
     assert done.returncode == 255, f"root ran a command on {name}"
     assert "Permission denied" in done.stderr, done.stderr
 

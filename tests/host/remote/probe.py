@@ -40,6 +40,6 @@ def _ntp(target: list[object]) -> bool:
     return False
 
 
-with ThreadPoolExecutor(max_workers=64) as pool:
+with ThreadPoolExecutor(max_workers=256) as pool:
     tcp, ntp = pool.map(_tcp, asked["tcp"]), pool.map(_ntp, asked["ntp"])
     print(json.dumps({"tcp": list(tcp), "ntp": list(ntp)}))
