@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from importlib import metadata
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,9 +26,15 @@ def environment() -> dict[str, object]:
         "python": platform.python_version(),
         "openssl": _output("openssl", "version"),
         "systemd": _output("systemctl", "--version").partition("\n")[0],
-        "provchain": metadata.version("provchain"),
+        "provchain": _version(),
         "commit": commit + ("+changes" if _output("git", "status", "--porcelain", "-uno") else ""),
     }
+
+
+def _version() -> str:
+    with (ROOT / "pyproject.toml").open("rb") as source:
+        declared: str = tomllib.load(source)["project"]["version"]
+    return declared
 
 
 def _output(*argv: str) -> str:

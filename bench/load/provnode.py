@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import sys
 import time
 from pathlib import Path
@@ -86,4 +87,7 @@ def _first(asked: dict[str, Any]) -> str:
     return _signed({**asked, "in_flight": 1, "seconds": 0})[0]
 
 
+# a connection for each transaction in flight
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 print(json.dumps(asyncio.run(_measure(json.loads(sys.argv[1])))))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # TLS costs start-up time that a local question need not pay
 _LONGEST = 64 * 1024 * 1024
 # longer than a node takes for its longest answer
 _SECONDS = 90.0
+_AGAIN_SECONDS = 0.01
 
 
 class CallError(Exception):
@@ -57,6 +59,27 @@ class _Wire(Protocol):
     async def close(self) -> None: ...
 
 
+async def _connect(path: Path, seconds: float) -> socket.socket:
+    """Connect to a unix socket, waiting while as many wait to be accepted as may. Raises OSError.
+
+    Such a connect fails at once (EAGAIN) and has to be made again, which asyncio takes for one in progress.
+    """
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made.setblocking(False)
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    made.connect(str(path))
+                except BlockingIOError:
+                    await asyncio.sleep(_AGAIN_SECONDS)
+                else:
+                    return made
+    except BaseException:
+        made.close()
+        raise
+
+
 class _Unix:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -86,12 +109,14 @@ class Client:
         self._broken = ""
 
     @classmethod
-    async def local(cls, socket: Path, seconds: float = _SECONDS) -> Client:
+    async def local(cls, path: Path, seconds: float = _SECONDS) -> Client:
         """Connect to the node on this host, with so many seconds for each answer. Raises CallError."""
         try:
-            return cls(_Unix(*await asyncio.open_unix_connection(socket)), str(socket), seconds)
+            connected = await _connect(path, seconds)
+            return cls(_Unix(*await asyncio.open_unix_connection(sock=connected)), str(path), seconds)
         except OSError as error:
-            raise CallError(f"{socket}: {error.strerror}; does the node run here?") from None
+            reason = error.strerror or f"not accepted within {seconds:g} s"
+            raise CallError(f"{path}: {reason}; does the node run here?") from None
 
     @classmethod
     async def remote(cls, address: str, port: int, identity: Identity, expected: Peer) -> Client:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 import stat
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -315,3 +317,31 @@ def test_a_client_waits_no_longer_than_it_was_told(tmp_path: Path) -> None:
         server.close()
 
     asyncio.run(scenario())
+
+
+def test_a_client_waits_for_its_turn_to_be_accepted(tmp_path: Path) -> None:
+    # with a full queue a connect fails at once; asyncio would take that for a connection
+    async def scenario() -> None:
+        path = tmp_path / "full.sock"
+        with listening(path, backlog=0) as listener:
+            first = await Client.local(path, 5.0)
+            with pytest.raises(CallError, match=r"not accepted within 0\.1 s"):
+                await Client.local(path, 0.1)
+            second = asyncio.create_task(Client.local(path, 5.0))
+            await asyncio.sleep(0.05)
+            assert not second.done()
+            accepted = [(await asyncio.to_thread(listener.accept))[0] for _ in range(2)]
+            await (await second).close()
+            await first.close()
+            for one in accepted:
+                one.close()
+
+    asyncio.run(scenario())
+
+
+@contextlib.contextmanager
+def listening(path: Path, backlog: int) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen(backlog)
+        yield listener
