@@ -143,7 +143,7 @@ def _status(spec: ChainSpec) -> tuple[list[dict[str, Any]], str]:
 
 def table(spec: ChainSpec) -> list[dict[str, Any]]:
     """Return one row a host: name, zone, organisation, service, height, hash, peers, certificate expiry."""
-    nodes = [host.name for host in spec.hosts if {"validator", "full"} & set(host.roles)]
+    nodes = [host.name for host in spec.nodes]
     answers = engine.statuses(spec.network, nodes)
     rows = []
     for host in spec.hosts:
