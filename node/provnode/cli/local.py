@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from provnode import __version__
 from provnode.cli.main import RefusalError, print_json
 
 _SECONDS = 15.0
+# to the terminal's upper left, and nothing below (ECMA-48: CUP, ED)
+_CLEAR = "\x1b[H\x1b[J"
 
 
 def _call(socket: Path, *calls: tuple[str, dict[str, object]]) -> list[Any]:
@@ -31,15 +35,43 @@ def _call(socket: Path, *calls: tuple[str, dict[str, object]]) -> list[Any]:
 
 
 def status(given: argparse.Namespace) -> int:
-    """Print how the node is. Whether that is well is for the reader to judge: 0 if it answers."""
-    (found,) = _call(given.socket, ("node_status", {}))
+    """Print how the node is. Whether that is well is for the reader to judge: 0 if it answers.
+
+    When it watches, a node that does not answer is said and asked again: it may be restarting.
+    """
+    if given.watch is None:
+        _show(given, _call(given.socket, ("node_status", {}))[0])
+        return 0
+    while True:
+        try:
+            (found,) = _call(given.socket, ("node_status", {}))
+        except RefusalError as error:
+            print(f"provnode: {error}", file=sys.stderr)
+        else:
+            if sys.stdout.isatty() and not given.json:
+                print(_CLEAR, end="")
+            _show(given, found)
+            print(end="" if given.json else "\n", flush=True)
+        time.sleep(given.watch)
+
+
+def _show(given: argparse.Namespace, found: dict[str, Any]) -> None:
     if given.json:
         print_json(found)
-        return 0
+        return
     for key, value in found.items():
         peers = key == "peers"
-        shown = ", ".join(f"{p['name']} ({p['organisation']})" for p in value) if peers else value
+        shown = (
+            ", ".join(f"{p['name']} ({p['organisation']}) {p['height']}" for p in value) if peers else value
+        )
         print(f"{key.replace('_', ' '):<20} {shown}")
+
+
+def log_level(given: argparse.Namespace) -> int:
+    """Show, or set until the next start, from which level on the node logs."""
+    params = {} if given.level is None else {"level": given.level}
+    (found,) = _call(given.socket, ("log_level", params))
+    print(found["level"])
     return 0
 
 

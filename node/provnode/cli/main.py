@@ -15,6 +15,7 @@ from pathlib import Path
 
 CONFIG = Path("/etc/provnode/config.toml")
 SOCKET = Path("/run/provnode/admin.sock")
+_SHORTEST_WATCH = 0.1
 
 
 class RefusalError(Exception):
@@ -25,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = _parser()
     given = parser.parse_args(argv)
+    if (getattr(given, "watch", None) or 1.0) < _SHORTEST_WATCH:
+        parser.error(f"--watch: allowed are {_SHORTEST_WATCH:g} seconds and more")
     if getattr(given, "force", False) and given.out is None:
         parser.error("--force goes with --out")
     module, function = given.run.split(":")
@@ -68,6 +71,17 @@ def _parser() -> argparse.ArgumentParser:
     status = add("status", "local:status", "ask the node on this host how it is", "status --json")
     status.add_argument("--socket", type=Path, default=SOCKET, help="the node's unix socket")
     status.add_argument("--json", action="store_true", help="print JSON")
+    status.add_argument(
+        "--watch", type=float, metavar="SECONDS", help="ask again after so many seconds, until interrupted"
+    )
+    level = add("log-level", "local:log_level", "show or set what is logged", "log-level debug")
+    level.add_argument(
+        "level",
+        nargs="?",
+        choices=("debug", "info", "warning", "error"),
+        help="from now until the next start",
+    )
+    level.add_argument("--socket", type=Path, default=SOCKET, help="the node's unix socket")
     block = add("block", "local:block", "show a committed block", "block 12")
     block.add_argument("height", type=int)
     block.add_argument("--socket", type=Path, default=SOCKET, help="the node's unix socket")

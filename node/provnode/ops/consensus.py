@@ -43,6 +43,7 @@ from provnode.ops.intake import Intake
 from provnode.ops.journal import Journal
 from provnode.ops.signer import Signer
 from provnode.ops.threads import Threads
+from provnode.ops.timing import StepTimes
 
 log = logging.getLogger(__name__)
 # without transactions, a block is made after so many intervals, so that it shows that the chain lives
@@ -87,6 +88,7 @@ class Consensus:
         self.inbox = Inbox()
         self.started = False
         self.double_votes = 0
+        self.step_times = StepTimes()
         self._ledger = ledger
         self._mempool = mempool
         self._signer = signer
@@ -126,6 +128,7 @@ class Consensus:
         self.machine = Machine(self._ledger.validators, me, self._ledger.height + 1, self._params)
         self.blocks: dict[bytes, bytes] = {}
         self.started = self._called = False
+        self.step_times.enter("wait", self.machine.height, 0)
         self._intake.new_height(self.inbox)
 
     async def _replay(self) -> None:
@@ -227,7 +230,10 @@ class Consensus:
         while waiting and machine is self.machine:
             event = waiting.popleft()
             await self._log_event(event)
-            for effect in machine.handle(event):
+            effects = machine.handle(event)
+            if machine.round >= 0 and not machine.committed:
+                self.step_times.enter(machine.step.name.lower(), machine.height, machine.round)
+            for effect in effects:
                 if machine is self.machine:
                     waiting.extend(await self._carry_out(effect))
 
@@ -301,6 +307,7 @@ class Consensus:
         return [VoteReceived(signed)]
 
     async def _commit(self, raw: bytes, certificate: Certificate) -> None:
+        self.step_times.enter("commit", certificate.height, certificate.round)
         committed = await self._threads.durably(lambda: self._ledger.commit(raw, certificate))
         await self._threads.check(self._mempool.remove, committed.txids)
         await self._journal_call(lambda journal: journal.reset(committed.height + 1))

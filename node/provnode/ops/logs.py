@@ -15,6 +15,7 @@ import re
 import sys
 from datetime import UTC, datetime
 
+LEVELS = ("debug", "info", "warning", "error")
 _EVENT = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 # a plain value, or a quoted one as Python's repr spells it
 _VALUE = r"""[^\s'"]+|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
@@ -49,6 +50,18 @@ def _parse(text: str) -> dict[str, object] | None:
         fields[found[1]] = str(ast.literal_eval(value)) if value[0] in "'\"" else value
         at = found.end()
     return {"event": name[0], "fields": fields}
+
+
+def set_level(level: str) -> None:
+    """Log from ``level`` on, from now until the next start. Raises ValueError for a name that is none."""
+    if level not in LEVELS:
+        raise ValueError(f"level: found {level[:32]!r}, allowed: {', '.join(LEVELS)}")
+    logging.getLogger().setLevel(level.upper())
+
+
+def level() -> str:
+    """The level from which on is logged."""
+    return logging.getLevelName(logging.getLogger().getEffectiveLevel()).lower()
 
 
 def set_up(level: str) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from provnode.ops.node import Status
+from provnode.ops.timing import Histogram
 
 
 class _Page:
@@ -23,6 +24,15 @@ class _Page:
             inner = ",".join(f'{key}="{_escape(found)}"' for key, found in labels)
             self._lines.append(f"{name}{{{inner}}} {value}" if inner else f"{name} {value}")
 
+    def histogram(self, name: str, text: str, label: str, found: Mapping[str, Histogram]) -> None:
+        """Add one histogram a label's value."""
+        self._lines += [f"# HELP {name} {text}", f"# TYPE {name} histogram"]
+        for value, one in sorted(found.items()):
+            labels = f'{label}="{_escape(value)}"'
+            bounds = [*((str(bound), count) for bound, count in one.cumulative()), ("+Inf", one.count)]
+            self._lines += [f'{name}_bucket{{{labels},le="{bound}"}} {count}' for bound, count in bounds]
+            self._lines += [f"{name}_sum{{{labels}}} {one.sum}", f"{name}_count{{{labels}}} {one.count}"]
+
     def value(self, name: str, text: str, value: float) -> None:
         """Add a metric without labels."""
         self.metric(name, text, {(): value})
@@ -31,12 +41,18 @@ class _Page:
         return "\n".join(self._lines) + "\n"
 
 
-def render(status: Status, rpc: Mapping[tuple[str, int], int], refused: Mapping[str, int]) -> str:
-    """Return the page: a status, RPC requests by (method, error code), refused TLS clients by reason."""
+def render(
+    status: Status,
+    steps: Mapping[str, Histogram],
+    rpc: Mapping[tuple[str, int], int],
+    refused: Mapping[str, int],
+) -> str:
+    """Return the page: status, durations by step, RPC requests by (method, error code), refused TLS."""
     page = _Page()
     about = (("version", status.version), ("network", status.network), ("chain_id", status.chain_id))
     page.metric("provnode_info", "What runs here.", {about: 1})
     _chain(page, status)
+    page.histogram("provnode_step_seconds", "How long a step of the consensus takes.", "step", steps)
     organisations = Counter(peer.organisation for peer in status.peers)
     page.value("provnode_peers", "Connected peers.", len(status.peers))
     page.metric(
@@ -69,6 +85,8 @@ def _chain(page: _Page, status: Status) -> None:
     page.value("provnode_validator", "1 if this node votes.", int(status.validator))
     page.value("provnode_mempool_transactions", "Transactions waiting for a block.", status.mempool_count)
     page.value("provnode_mempool_bytes", "Their size.", status.mempool_bytes)
+    page.value("provnode_verify_queue", "Submissions waiting to be verified.", status.verify_queue)
+    page.value("provnode_store_bytes", "What the ledger takes on the disk.", status.store_bytes)
     seen = "Conflicting votes of one validator seen since the start."
     page.value("provnode_double_votes_total", seen, status.double_votes)
     ends = "When the node's certificate runs out, Unix time."

@@ -28,6 +28,7 @@ from provnode.ops.journal import Journal
 from provnode.ops.signer import Signer
 from provnode.ops.submit import Submissions
 from provnode.ops.threads import Threads
+from provnode.ops.timing import StepTimes
 from provnode.storage.signed import SignedStore
 from provnode.storage.store import Store
 
@@ -84,6 +85,8 @@ class Status:
     peers: tuple[PeerStatus, ...]
     mempool_count: int
     mempool_bytes: int
+    verify_queue: int
+    store_bytes: int
     double_votes: int
     certificate_expires: datetime
     problem: str | None
@@ -196,10 +199,17 @@ class Node:
             ),
             mempool_count=len(self.mempool),
             mempool_bytes=self.mempool.size,
+            verify_queue=self._submissions.waiting,
+            store_bytes=self.store.size(),
             double_votes=self._consensus.double_votes,
             certificate_expires=own.expires,
             problem=self._threads.problem,
         )
+
+    @property
+    def step_times(self) -> StepTimes:
+        """How long the steps of the consensus take."""
+        return self._consensus.step_times
 
     def _on_accepted(self, txs: Sequence[bytes], source: str | None) -> None:
         self.gossip.spread(txs, source)

@@ -28,6 +28,11 @@ class Submissions:
         )
         self._waiters: dict[bytes, set[asyncio.Future[int]]] = {}
 
+    @property
+    def waiting(self) -> int:
+        """How many submissions wait to be verified."""
+        return self._queue.qsize()
+
     async def run(self) -> None:
         """Check what clients submit, as many at a time as have come meanwhile."""
         while True:

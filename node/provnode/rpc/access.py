@@ -1,7 +1,7 @@
 """Who calls, what they may do, and how often.
 
-Today every organisation of the genesis may read all and submit: what a transaction may do is decided by its
-signature, not by who carried it. Rights by role have their place here.
+Every organisation of the genesis may read all and submit: what a transaction may do is decided by its
+signature, not by who carried it. What changes the node itself is for who is on its host.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Right(Enum):
 
     READ = "read"
     SUBMIT = "submit"
+    OPERATE = "operate"
 
 
 class Caller:
@@ -45,6 +46,7 @@ class Caller:
             await asyncio.sleep(delay)
 
 
+_MEMBER = frozenset({Right.READ, Right.SUBMIT})
 LOCAL = Caller("local", frozenset(Right))
 """Whoever can open the unix socket: the file's mode says who."""
 
@@ -65,7 +67,7 @@ class Callers:
         if caller is None:
             listed = organisation in self._organisations
             bucket = Bucket(self._rate, self._burst, time.monotonic())
-            caller = Caller(f"{name}@{organisation}", frozenset(Right if listed else ()), bucket)
+            caller = Caller(f"{name}@{organisation}", _MEMBER if listed else frozenset(), bucket)
         self._known[key] = caller
         while len(self._known) > _KEPT_CALLERS:
             self._known.popitem(last=False)

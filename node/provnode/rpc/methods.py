@@ -6,6 +6,7 @@ Every method takes named parameters only; an unknown, missing or mistyped one is
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass, field
@@ -13,10 +14,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from provnode.ledger.errors import NotFoundError, TxError
+from provnode.net.events import log_event
+from provnode.ops import logs
 from provnode.ops.node import Node, Status
 from provnode.rpc.access import Caller, Right
 from provnode.rpc.errors import INVALID_PARAMS, NOT_FOUND, REFUSED, TIMED_OUT, RpcError
 
+log = logging.getLogger(__name__)
 _LONGEST_WAIT = 60
 # JR/T 0314-2024 clause 6: header.content.object_id
 _LONGEST_OBJECT_ID = 128
@@ -57,6 +61,7 @@ class Methods:
                 self._submit, {"transaction": str}, {"wait_seconds": int}, Right.SUBMIT
             ),
             "wait_transaction": _Entry(self._wait, {"txid": str}, {"seconds": int}),
+            "log_level": _Entry(self._log_level, {}, {"level": str}, Right.OPERATE),
         }
 
     @property
@@ -148,6 +153,16 @@ class Methods:
             "height": await self._node.wait_committed(txid, _seconds(params, "seconds")),
         }
 
+    async def _log_level(self, params: Params) -> object:
+        before = logs.level()
+        if "level" in params:
+            try:
+                logs.set_level(params["level"])
+            except ValueError as error:
+                raise RpcError(INVALID_PARAMS, str(error)) from None
+            log_event(log, logging.WARNING, "log.level", before=before, now=logs.level())
+        return {"level": logs.level(), "before": before}
+
 
 def status_json(status: Status) -> dict[str, Any]:
     """Return a status as the engine verb ``status`` gives it."""
@@ -168,6 +183,8 @@ def status_json(status: Status) -> dict[str, Any]:
         "round": status.round,
         "step": status.step,
         "mempool": status.mempool_count,
+        "verify_queue": status.verify_queue,
+        "store_bytes": status.store_bytes,
         "peers": [
             {"name": peer.name, "organisation": peer.organisation, "height": peer.height}
             for peer in status.peers

@@ -192,7 +192,8 @@ class RpcServer:
 
     def _metrics(self) -> tuple[int, bytes, str]:
         refused = self._tls.refused if self._tls is not None else {}
-        text = metrics.render(self._node.status(), self._dispatcher.outcomes, refused)
+        steps = self._node.step_times.histograms
+        text = metrics.render(self._node.status(), steps, self._dispatcher.outcomes, refused)
         return 200, text.encode(), "text/plain; version=0.0.4"
 
 

@@ -136,6 +136,11 @@ class Store:
         with self.lock:
             self._db.close()
 
+    def size(self) -> int:
+        """The bytes that the store takes on the disk, its write-ahead log included."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        return sum(path.stat().st_size for path in (self.path, log) if path.exists())
+
     def check(self) -> None:
         """Let SQLite check every page and index. Raises StoreError `corrupt`. Reads the whole file."""
         with self._reading():

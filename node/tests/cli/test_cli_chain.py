@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from provnode.cli.client import Host, prove
-from tests.cli.clikit import Chain, lines, provnode, record, refusal
+from tests.cli.clikit import NODE, Chain, lines, provnode, record, refusal
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +33,34 @@ def test_status_tells_what_the_engine_contract_asks_for(chain: Chain) -> None:
         assert len(bytes.fromhex(found[key])) == 32
     text = provnode("status", "--socket", chain.socket).stdout
     assert "organisation         zjex" in text
+
+
+def test_the_log_level_is_shown_and_set(chain: Chain) -> None:
+    at = ("--socket", chain.socket)
+    assert provnode("log-level", *at).stdout == "info\n"
+    assert provnode("log-level", "debug", *at).stdout == "debug\n"
+    assert provnode("log-level", *at).stdout == "debug\n"
+    assert provnode("log-level", "info", *at).stdout == "info\n"
+
+
+def test_status_is_watched_until_interrupted(chain: Chain) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "provnode",
+        "status",
+        "--watch",
+        "0.1",
+        "--json",
+        "--socket",
+        str(chain.socket),
+    ]
+    with subprocess.Popen(command, cwd=NODE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = [json.loads(process.stdout.readline()) for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    assert [one["name"] for one in found] == ["v1"] * 3
 
 
 def test_block_shows_a_block_and_who_decided_it(chain: Chain) -> None:

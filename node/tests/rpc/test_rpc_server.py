@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
+import re
 import socket
 import stat
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,7 +17,7 @@ from provnode.rpc import errors
 from provnode.rpc.access import Caller, Right
 from provnode.rpc.client import CallError, Client
 from provnode.rpc.server import RpcLimits
-from tests.rpc.rpckit import Served, read_response, served
+from tests.rpc.rpckit import Json, Served, read_response, served
 from tests.support.waiting import until
 
 Ask = Callable[[dict[str, object]], dict[str, object]]
@@ -250,9 +252,37 @@ def test_health_and_metrics_tell_how_the_node_is(tmp_path: Path) -> None:
         assert 'provnode_info{version="0.1.0",network="test",chain_id="zhejiang"} 1' in text
         assert 'provnode_rpc_requests_total{method="node_status",code="0"} 1' in text
         assert f'provnode_rpc_requests_total{{method="",code="{errors.METHOD_NOT_FOUND}"}} 1' in text
+        assert 'provnode_step_seconds_bucket{step="commit",le="+Inf"}' in text
+        assert re.search(r"^provnode_store_bytes [1-9]\d+$", text, re.MULTILINE)
         it.node._threads.problem = "disk_full: no space"
         assert await get("/health") == (503, "disk_full: no space\n")
         assert "provnode_disk_problem 1" in (await get("/metrics"))[1]
+
+    async def with_blocks(it: Served) -> None:
+        await until(lambda: it.node.ledger.height >= 1, "a block")
+        await work(it)
+
+    serve(tmp_path, with_blocks, others=True)
+
+
+def test_the_log_level_is_changed_at_run_time_on_the_host_only(tmp_path: Path) -> None:
+    async def work(it: Served) -> None:
+        async def ask(**params: object) -> Json:
+            return await it.ask({"jsonrpc": "2.0", "id": 1, "method": "log_level", "params": params})
+
+        before = logging.getLogger().level
+        try:
+            first = (await ask())["result"]
+            assert (await ask(level="error"))["result"] == {"level": "error", "before": first["level"]}
+            assert logging.getLogger().level == logging.ERROR
+            assert "found 'loud', allowed: debug, info" in (await ask(level="loud"))["error"]["message"]
+            assert (await ask())["result"]["level"] == "error"
+            client = await it.remote()
+            with pytest.raises(CallError, match="has no right to operate"):
+                await client.call("log_level", level="debug")
+            await client.close()
+        finally:
+            logging.getLogger().setLevel(before)
 
     serve(tmp_path, work)
 
