@@ -13,7 +13,7 @@ A proof bundle is a JSON object; every key is required, no other is allowed, byt
     other_leaf    null; in a proof of absence {"key", "value"} of the leaf found in the object's place, or
                   null when the place is empty
     header        {"version" 1, "chain_id", "network", "height", "time_ms", "parent", "proposer", "tx_root",
-                  "state_root", "validators_hash", "last_commit_hash", "tx_count"}
+                  "state_root", "validators_hash", "next_validators_hash", "last_commit_hash", "tx_count"}
     certificate   {"height", "round", "block_id", "signatures": [{"validator", "signature"}, …]} with the
                   validators in ascending order
 
@@ -58,6 +58,7 @@ _HEADER = (
     ("tx_root", bytes),
     ("state_root", bytes),
     ("validators_hash", bytes),
+    ("next_validators_hash", bytes),
     ("last_commit_hash", bytes),
     ("tx_count", int),
 )

@@ -11,22 +11,21 @@ from dataclasses import dataclass
 
 from provnode import wire
 from provnode.core.types import Certificate, ValidatorSet
-from provnode.crypto.hashing import digest
 from provnode.crypto.provider import Provider
 from provnode.ledger import merkle, tree
 from provnode.ledger.certificates import check_certificate
+from provnode.ledger.changes import STATE_KIND, decode_state, initial
 from provnode.ledger.checks import CheckedTx, Checker
 from provnode.ledger.errors import BlockError, GenesisError, TxError
 from provnode.ledger.execution import Outcome, Overlay
-from provnode.ledger.genesis import Genesis
+from provnode.ledger.genesis import TX_FRAME, Genesis
+from provnode.ledger.membership import Membership
 from provnode.ledger.views import Views, decode_stored
 from provnode.storage.errors import StoreError
-from provnode.storage.store import BlockRow, BlockWrite, Store
+from provnode.storage.store import BlockRow, BlockWrite, HandoverRow, Store
 
 # a proposer's clock may run this far ahead of ours; a block from further ahead may be fine later
 MAX_AHEAD_MS = 5_000
-# the frame of a transaction in a block (MessagePack bin 32)
-_FRAME_ROOM = 5
 # blocks executed but not committed: one a round, and rounds are few
 _MAX_PREPARED = 8
 
@@ -47,6 +46,9 @@ class _Tip:
     time_ms: int
     state_root: bytes
     certificate: Certificate | None
+    # as it decides the next height, with the set that this gives
+    membership: Membership
+    validators: ValidatorSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,6 @@ class Ledger(Views):
         self._provider = provider
         self._checker = Checker(genesis, provider, self.signer)
         self._prepared: dict[bytes, _Prepared] = {}
-        self._validators_hash = wire.validators_hash(genesis.validators)
         bound = store.genesis_hash()
         if bound is None:
             store.bind(genesis.hash)
@@ -98,7 +99,12 @@ class Ledger(Views):
     @property
     def validators(self) -> ValidatorSet:
         """Who decides the next height."""
-        return self.genesis.validators
+        return self._tip.validators
+
+    @property
+    def membership(self) -> Membership:
+        """The validators, suspended ones and changes to come, as of the next height."""
+        return self._tip.membership
 
     @property
     def last_certificate(self) -> Certificate | None:
@@ -141,17 +147,17 @@ class Ledger(Views):
         """
         time_ms = max(time_ms, self._tip.time_ms + 1)
         overlay = self._overlay()
-        room = self.genesis.block_room
+        room = self.genesis.block_room(len(self._decided_tip))
         chosen: list[CheckedTx] = []
         for verdict in self._checker.check(txs):
-            if isinstance(verdict, TxError) or len(verdict.tx.raw) + _FRAME_ROOM > room:
+            if isinstance(verdict, TxError) or len(verdict.tx.raw) + TX_FRAME > room:
                 continue
             try:
                 overlay.apply(verdict, time_ms)
             except TxError:
                 continue  # the mempool finds out after the commit
             chosen.append(verdict)
-            room -= len(verdict.tx.raw) + _FRAME_ROOM
+            room -= len(verdict.tx.raw) + TX_FRAME
         outcome = overlay.finish(self._tip.state_root)
         header = wire.Header(
             chain_id=self.genesis.chain_id,
@@ -162,8 +168,9 @@ class Ledger(Views):
             proposer=proposer,
             tx_root=merkle.root([item.tx.leaf for item in chosen]),
             state_root=outcome.tree.root,
-            validators_hash=self._validators_hash,
-            last_commit_hash=self._last_commit_hash(self._tip.certificate),
+            validators_hash=wire.validators_hash(self._tip.validators),
+            next_validators_hash=self._next_validators_hash,
+            last_commit_hash=wire.certificate_hash(self._tip.certificate),
             tx_count=len(chosen),
         )
         block = wire.Block(header, tuple(item.tx.raw for item in chosen), self._tip.certificate)
@@ -196,7 +203,7 @@ class Ledger(Views):
             certificate,
             block.header.height,
             block.block_id,
-            self.genesis.validators,
+            self._tip.validators,
             self.genesis.hash,
             self._provider,
         )
@@ -209,11 +216,13 @@ class Ledger(Views):
                     outcome.heads,
                     outcome.versions,
                     outcome.users,
+                    outcome.state,
+                    self._handover(block, row, outcome.membership),
                     outcome.tree.nodes,
                     outcome.tree.stale,
                 )
             )
-            self._tip = _tip(block, certificate)
+            self._tip = self._next_tip(block, certificate, outcome.membership)
         self._prepared.clear()
         return Committed(row.height, row.block_id, tuple(outcome.txids))
 
@@ -246,8 +255,9 @@ class Ledger(Views):
             ("chain_id", header.chain_id, self.genesis.chain_id),
             ("network", header.network, self.genesis.network),
             ("parent", header.parent, tip.block_id),
-            ("validators_hash", header.validators_hash, self._validators_hash),
-            ("last_commit_hash", header.last_commit_hash, self._last_commit_hash(block.last_commit)),
+            ("validators_hash", header.validators_hash, wire.validators_hash(tip.validators)),
+            ("next_validators_hash", header.next_validators_hash, self._next_validators_hash),
+            ("last_commit_hash", header.last_commit_hash, wire.certificate_hash(block.last_commit)),
             ("tx_count", header.tx_count, len(block.txs)),
             ("tx_root", header.tx_root, merkle.root([merkle.leaf_hash(raw) for raw in block.txs])),
         ):
@@ -255,7 +265,7 @@ class Ledger(Views):
                 raise BlockError(f"{name}: found {_show(found)}, allowed: {_show(allowed)}")
         if header.time_ms <= tip.time_ms:
             raise BlockError(f"time_ms: found {header.time_ms}, allowed: above {tip.time_ms}")
-        if self.genesis.validators.get(header.proposer) is None:
+        if tip.validators.get(header.proposer) is None:
             raise BlockError(f"proposer: {header.proposer[:64]!r} is no validator")
 
     def _check_last_commit(self, block: wire.Block) -> None:
@@ -269,7 +279,7 @@ class Ledger(Views):
                 certificate,
                 tip.height,
                 tip.block_id,
-                self.genesis.validators,
+                self._decided_tip,
                 self.genesis.hash,
                 self._provider,
             )
@@ -291,7 +301,26 @@ class Ledger(Views):
         return outcome
 
     def _overlay(self) -> Overlay:
-        return Overlay(self.store, self.genesis.schemas, self._tip.height + 1)
+        return Overlay(self.store, self.genesis, self._tip.membership, self._tip.height + 1)
+
+    @property
+    def _decided_tip(self) -> ValidatorSet:
+        """Who decided on the newest block."""
+        return self.validators_at(max(self._tip.height, 1))
+
+    @property
+    def _next_validators_hash(self) -> bytes:
+        """Who decides on the height after the next: what the next block changes takes effect later still."""
+        tip = self._tip
+        later = tip.membership.at(tip.height + 2)
+        return wire.validators_hash(tip.validators if later is tip.membership else later.validators)
+
+    def _handover(self, block: wire.Block, row: BlockRow, membership: Membership) -> HandoverRow | None:
+        header = block.header
+        if header.next_validators_hash == header.validators_hash:
+            return None
+        validators = wire.encode_validators(membership.validators)
+        return HandoverRow(row.height, wire.encode_header(header), row.certificate, validators)
 
     def _remember(self, raw: bytes, prepared: _Prepared) -> None:
         if len(self._prepared) >= _MAX_PREPARED:
@@ -309,24 +338,32 @@ class Ledger(Views):
         height = self.store.height()
         row = self.store.block(height)
         if row is None:
-            genesis = self.genesis
-            return _Tip(0, genesis.hash, genesis.time_ms, tree.EMPTY, None)
+            genesis, first = self.genesis, initial(self.genesis)
+            return _Tip(0, genesis.hash, genesis.time_ms, tree.EMPTY, None, first, genesis.validators)
         block = decode_stored(row)
         root = block.header.state_root
         if root != tree.EMPTY and self.store.node(root) is None:
             raise StoreError("corrupt", f"block {height}: its state tree is missing", "restore a backup")
-        return _tip(block, wire.decode_certificate(row.certificate))
+        return self._next_tip(block, wire.decode_certificate(row.certificate), self._read_membership())
 
-    @staticmethod
-    def _last_commit_hash(certificate: Certificate | None) -> bytes:
-        if certificate is None:
-            return bytes(32)
-        return digest(b"provnode.certificate", wire.encode_certificate(certificate))
+    def _read_membership(self) -> Membership:
+        rows = self.store.state(STATE_KIND)
+        try:
+            return decode_state(rows[0].value) if rows else initial(self.genesis)
+        except ValueError as error:
+            raise StoreError("corrupt", f"membership: {error}", "restore a backup or sync anew") from error
 
-
-def _tip(block: wire.Block, certificate: Certificate) -> _Tip:
-    header = block.header
-    return _Tip(header.height, block.block_id, header.time_ms, header.state_root, certificate)
+    def _next_tip(self, block: wire.Block, certificate: Certificate, membership: Membership) -> _Tip:
+        header = block.header
+        return _Tip(
+            header.height,
+            block.block_id,
+            header.time_ms,
+            header.state_root,
+            certificate,
+            membership,
+            membership.validators,
+        )
 
 
 def _show(value: object) -> str:

@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from provnode.crypto.provider import Provider
+from provnode.ledger.changes import ApprovedChange, parse_membership
 from provnode.ledger.errors import TxCode, TxError
 from provnode.ledger.genesis import Genesis, Signer
 from provnode.ledger.objects import DataObject, parse_object, seal_bytes
 from provnode.ledger.transactions import (
+    KIND_MEMBERSHIP,
     KIND_OBJECT,
     Registration,
     Transaction,
@@ -27,6 +29,7 @@ from provnode.ledger.transactions import (
 # parsed JSON takes several times its bytes: about 150 MiB of memory at most
 _CACHE_BYTES = 32 * 1024 * 1024
 
+Content = DataObject | Registration | ApprovedChange
 Signature = tuple[bytes, bytes, bytes]
 """Public key, message, signature."""
 
@@ -37,7 +40,7 @@ class CheckedTx:
 
     tx: Transaction
     signer: Signer
-    content: DataObject | Registration
+    content: Content
 
     @property
     def txid(self) -> bytes:
@@ -82,25 +85,28 @@ class Checker:
         signer = self._signer(tx.signer_id)
         if signer is None:
             raise TxError(TxCode.UNKNOWN_SIGNER, f"signer {tx.signer_id[:80]!r} is not registered")
-        signatures = [(signer.public_key, tx.sign_bytes, tx.signature)]
-        content: DataObject | Registration
+        content, signatures = self._content(tx, signer)
+        return CheckedTx(tx, signer, content), [(signer.public_key, tx.sign_bytes, tx.signature), *signatures]
+
+    def _content(self, tx: Transaction, signer: Signer) -> tuple[Content, list[Signature]]:
+        """What a transaction carries, and the signatures inside it. Raises TxError."""
         if tx.kind == KIND_OBJECT:
-            content = parse_object(tx.body)
-            if content.seals:
-                message = seal_bytes(tx.body)
-                signatures += [(seal.public_key, message, seal.signature) for seal in content.seals]
-        else:
-            content = parse_registration(tx.body)
-            if not signer.founding or not content.id.endswith("@" + signer.organisation):
-                raise TxError(
-                    TxCode.NOT_PERMITTED,
-                    f"{signer.id} may not register {content.id}: only a founding signer of that organisation",
-                )
-            if content.id in self._genesis.signers:
-                raise TxError(TxCode.USER_EXISTS, f"{content.id} is a founding signer")
-            message = registration_sign_bytes(self._genesis.hash, content.id)
-            signatures.append((content.public_key, message, content.proof))
-        return CheckedTx(tx, signer, content), signatures
+            found = parse_object(tx.body)
+            message = seal_bytes(tx.body) if found.seals else b""
+            return found, [(seal.public_key, message, seal.signature) for seal in found.seals]
+        if tx.kind == KIND_MEMBERSHIP:
+            _founding(signer)
+            change = parse_membership(tx.body, self._genesis)
+            return change, [(one.public_key, change.signed, one.signature) for one in change.approvals]
+        user = parse_registration(tx.body)
+        if not signer.founding or not user.id.endswith("@" + signer.organisation):
+            raise TxError(
+                TxCode.NOT_PERMITTED,
+                f"{signer.id} may not register {user.id}: only a founding signer of that organisation",
+            )
+        if user.id in self._genesis.signers:
+            raise TxError(TxCode.USER_EXISTS, f"{user.id} is a founding signer")
+        return user, [(user.public_key, registration_sign_bytes(self._genesis.hash, user.id), user.proof)]
 
     def _judge(self, verdict: CheckedTx | TxError, held: list[bool]) -> CheckedTx | TxError:
         if isinstance(verdict, TxError):
@@ -111,6 +117,9 @@ class Checker:
             if isinstance(verdict.content, Registration):
                 return TxError(TxCode.BAD_SIGNATURE, "body.proof: not made by the new user's key")
             place = held.index(False) - 1
+            if isinstance(verdict.content, ApprovedChange):
+                who = verdict.content.approvals[place].organisation
+                return TxError(TxCode.BAD_APPROVAL, f"approvals: the signature of {who} does not hold")
             return TxError(TxCode.BAD_SEAL, f"header.seal/{place}: the signature does not hold")
         self._remember(verdict)
         return verdict
@@ -124,3 +133,8 @@ class Checker:
             while self._bytes > _CACHE_BYTES:
                 _, oldest = self._passed.popitem(last=False)
                 self._bytes -= len(oldest.tx.raw)
+
+
+def _founding(signer: Signer) -> None:
+    if not signer.founding:
+        raise TxError(TxCode.NOT_PERMITTED, f"{signer.id} is no founding signer, which this takes")

@@ -29,10 +29,21 @@ class TxCode(StrEnum):
     STALE_VERSION = "stale_version"
     VERSION_AHEAD = "version_ahead"
     TOO_MANY_VERSIONS = "too_many_versions"
+    SEQUENCE_AHEAD = "sequence_ahead"
+    STALE_SEQUENCE = "stale_sequence"
+    EFFECTIVE_HEIGHT = "effective_height"
+    UNFIT_CHANGE = "unfit_change"
+    TOO_FEW_VALIDATORS = "too_few_validators"
+    TOO_MANY_VALIDATORS = "too_many_validators"
+    ORGANISATION_AT_QUORUM = "organisation_at_quorum"
+    TOO_FEW_APPROVALS = "too_few_approvals"
+    BAD_APPROVAL = "bad_approval"
+    BAD_CRL = "bad_crl"
+    STALE_CRL = "stale_crl"
     POOL_FULL = "pool_full"
 
 
-_MAY_COME_TRUE = frozenset({TxCode.MISSING, TxCode.VERSION_AHEAD})
+_MAY_COME_TRUE = frozenset({TxCode.MISSING, TxCode.VERSION_AHEAD, TxCode.SEQUENCE_AHEAD})
 
 
 class TxError(Exception):

@@ -11,13 +11,16 @@ from functools import partial
 
 from provnode.crypto.hashing import digest, pack
 from provnode.ledger import tree
+from provnode.ledger.changes import STATE_KIND, ApprovedChange, encode_state
 from provnode.ledger.checks import CheckedTx
 from provnode.ledger.errors import TxCode, TxError
-from provnode.ledger.lifecycle import Change, Schemas, decide
+from provnode.ledger.genesis import Genesis
+from provnode.ledger.lifecycle import Change, decide
+from provnode.ledger.membership import Limits, Membership
 from provnode.ledger.objects import DataObject
 from provnode.ledger.transactions import Registration
 from provnode.storage.errors import StoreError
-from provnode.storage.store import HeadRow, Store, UserRow, VersionRow
+from provnode.storage.store import HeadRow, StateRow, Store, UserRow, VersionRow
 
 # how far an object's own clock may run ahead of the block that carries it
 MAX_AHEAD_SECONDS = 600
@@ -33,6 +36,21 @@ def object_value(snapshot: bytes) -> bytes:
     return digest(b"provnode.value", snapshot)
 
 
+def state_key(kind: str, id_: str) -> bytes:
+    """The key, in the state tree, of a piece of state that is no object: `user`, `membership`, …"""
+    return digest(b"provnode.state-key", pack([kind, id_]))
+
+
+def state_value(value: bytes) -> bytes:
+    """The value of such a piece of state in the state tree."""
+    return digest(b"provnode.state-value", value)
+
+
+def user_bytes(user: UserRow) -> bytes:
+    """A registered user as the state root commits it."""
+    return pack([user.id, user.organisation, user.public_key, user.height])
+
+
 def check_time(content: DataObject, time_ms: int) -> None:
     """Raises TxError when the object's timestamp (seconds) lies beyond `time_ms` and its tolerance."""
     latest = time_ms // 1000 + MAX_AHEAD_SECONDS
@@ -45,22 +63,32 @@ def check_time(content: DataObject, time_ms: int) -> None:
 
 @dataclass(slots=True)
 class Outcome:
-    """What the transactions of a block change, and the state root after them."""
+    """What the transactions of a block change, and the state root after them.
+
+    `membership` decides the next height.
+    """
 
     txids: list[bytes]
     heads: list[HeadRow]
     versions: list[VersionRow]
     users: list[UserRow]
+    state: list[StateRow]
+    membership: Membership
     tree: tree.Update
 
 
 @dataclass(slots=True)
 class Overlay:
-    """The state of the store with the transactions applied so far in one block."""
+    """The state of the store with the transactions applied so far in one block.
+
+    `membership` is the one that decides on this block.
+    """
 
     store: Store
-    schemas: Schemas
+    genesis: Genesis
+    membership: Membership
     height: int
+    changed: Membership | None = None
     txids: dict[bytes, None] = field(default_factory=dict)
     heads: dict[str, HeadRow] = field(default_factory=dict)
     versions: dict[tuple[str, int], VersionRow] = field(default_factory=dict)
@@ -76,6 +104,8 @@ class Overlay:
         content = checked.content
         if isinstance(content, Registration):
             self._register(checked, content)
+        elif isinstance(content, ApprovedChange):
+            self._change(content)
         else:
             if time_ms is not None:
                 check_time(content, time_ms)
@@ -87,20 +117,26 @@ class Overlay:
     def finish(self, root: bytes) -> Outcome:
         """The outcome over the state tree with `root`. Raises StoreError when the stored tree is damaged."""
         items = [(object_key(*key), object_value(row.snapshot)) for key, row in self.versions.items()]
-        items += [
-            (
-                digest(b"provnode.user", pack([row.id])),
-                digest(b"provnode.signer", pack([row.id, row.organisation, row.public_key])),
-            )
-            for row in self.users.values()
-        ]
+        items += [(state_key("user", row.id), state_value(user_bytes(row))) for row in self.users.values()]
+        before = self.membership
+        membership = (self.changed or before).at(self.height + 1)
+        state = [StateRow(STATE_KIND, "", encode_state(membership))] if membership is not before else []
+        items += [(state_key(row.kind, row.id), state_value(row.value)) for row in state]
         return Outcome(
             list(self.txids),
             list(self.heads.values()),
             list(self.versions.values()),
             list(self.users.values()),
+            state,
+            membership,
             tree.update(root, items, self.store.node),
         )
+
+    def _change(self, content: ApprovedChange) -> None:
+        content.check_quorum(self.membership)
+        genesis = self.genesis
+        limits = Limits(genesis.organisations, genesis.most_validators)
+        self.changed = (self.changed or self.membership).accept(content.change, self.height, limits)
 
     def _register(self, checked: CheckedTx, content: Registration) -> None:
         if content.id in self.users or self.store.user(content.id) is not None:
@@ -116,7 +152,7 @@ class Overlay:
             partial(self._version, content.object_id),
             content,
             checked.signer.organisation,
-            self.schemas,
+            self.genesis.schemas,
             txid=checked.txid,
             height=self.height,
         )

@@ -20,11 +20,13 @@ from provnode.crypto.hashing import digest
 from provnode.ledger.canonical import CanonicalError, Json, decode, encode
 from provnode.ledger.errors import GenesisError
 from provnode.ledger.lifecycle import Schemas
-from provnode.wire import MAX_BLOCK_BYTES, MAX_TX_BYTES
+from provnode.wire import MAX_BLOCK_BYTES, MAX_POWER, MAX_TX_BYTES, MAX_VALIDATORS
 
 # bytes of a block beside its transactions: header, frames, and one signature a validator
 _HEADER_ROOM = 1_024
 _SIGNATURE_ROOM = 300
+# the frame of a transaction in a block (MessagePack bin 32)
+TX_FRAME = 5
 _Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")]
 _PublicKey = Annotated[str, Meta(pattern="^04[0-9a-f]{128}$")]
 _Milliseconds = Annotated[int, Meta(ge=1, le=3_600_000)]
@@ -44,7 +46,7 @@ class _Validator(Struct, frozen=True, forbid_unknown_fields=True):
     name: _Name
     organisation: _Name
     public_key: _PublicKey
-    power: Annotated[int, Meta(ge=1, le=1_000_000)]
+    power: Annotated[int, Meta(ge=1, le=MAX_POWER)]
 
 
 class _Signer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,7 +90,7 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class Genesis:
-    """A checked genesis. `block_room` is how many bytes of a block its transactions may take."""
+    """A checked genesis."""
 
     hash: bytes
     network: str
@@ -98,9 +100,18 @@ class Genesis:
     validators: ValidatorSet
     signers: dict[str, Signer]
     params: Params
-    block_room: int
     schemas: Schemas
     document: dict[str, Json]
+
+    def block_room(self, validators: int) -> int:
+        """How many bytes of a block its transactions may take, next to so many validators' signatures."""
+        return _room(self.params, validators)
+
+    @property
+    def most_validators(self) -> int:
+        """How many validators may sign a block that still has room for the largest transaction."""
+        spare = self.block_room(0) - self.params.max_tx_bytes - TX_FRAME
+        return min(MAX_VALIDATORS, spare // _SIGNATURE_ROOM)
 
 
 def load_genesis(path: Path) -> Genesis:
@@ -136,8 +147,8 @@ def parse_genesis(document: Json) -> Genesis:
     for name in members:
         if name not in organisations:
             raise GenesisError(f"organisation: found {name!r}, allowed: {sorted(organisations)}")
-    room = found.params.max_block_bytes - _HEADER_ROOM - _SIGNATURE_ROOM * len(found.validators)
-    if found.params.max_tx_bytes + 5 > room:
+    room = _room(found.params, len(found.validators))
+    if found.params.max_tx_bytes + TX_FRAME > room:
         raise GenesisError(f"params.max_tx_bytes: a block has room for {room} bytes of transactions")
     if not found.validators:
         raise GenesisError("validators: found none, at least one is needed")
@@ -155,10 +166,13 @@ def parse_genesis(document: Json) -> Genesis:
         ),
         signers={item.id: _signer(item) for item in found.signers},
         params=found.params,
-        block_room=room,
         schemas=Schemas(found.schemas, found.params.max_tx_bytes),
         document=document if isinstance(document, dict) else {},
     )
+
+
+def _room(params: Params, validators: int) -> int:
+    return params.max_block_bytes - _HEADER_ROOM - _SIGNATURE_ROOM * validators
 
 
 def _signer(item: _Signer) -> Signer:

@@ -11,6 +11,7 @@ id and can't be committed twice.
 Kinds: `object` carries a JR/T 0314 object. `register_user` carries {"id", "proof", "public_key"}: it adds a
 signer `<name>@<organisation>` to the organisation of the founding signer that signs it; `proof` is the new
 key's own signature over pack(["provnode.user", genesis hash, id]): the key is valid, and held.
+`membership` carries a change of the validators, see `provnode.ledger.changes`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from provnode.ledger.merkle import leaf_hash
 
 KIND_OBJECT = "object"
 KIND_REGISTER_USER = "register_user"
+KIND_MEMBERSHIP = "membership"
+KINDS = (KIND_OBJECT, KIND_REGISTER_USER, KIND_MEMBERSHIP)
 _FORMAT = 1
 
 
@@ -111,8 +114,8 @@ def decode_transaction(raw: bytes, genesis_hash: bytes, max_bytes: int) -> Trans
         raise TxError(TxCode.MALFORMED, f"format: found {payload.format}, allowed: {_FORMAT}")
     if payload.genesis_hash != genesis_hash:
         raise TxError(TxCode.WRONG_CHAIN, "made for a chain with another genesis")
-    if payload.kind not in (KIND_OBJECT, KIND_REGISTER_USER):
-        raise TxError(TxCode.MALFORMED, f"kind: found {payload.kind[:32]!r}, allowed: object, register_user")
+    if payload.kind not in KINDS:
+        raise TxError(TxCode.MALFORMED, f"kind: found {payload.kind[:32]!r}, allowed: {', '.join(KINDS)}")
     try:
         body = decode_canonical(payload.body)
     except CanonicalError as error:

@@ -5,16 +5,26 @@ Everything here is JSON-ready: byte strings are lower-case hex, times are millis
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from provnode import wire
-from provnode.core.types import Certificate
+from provnode.core.types import Certificate, ValidatorSet
 from provnode.ledger import tree
 from provnode.ledger.canonical import Json, JsonObject, decode
 from provnode.ledger.errors import NotFoundError
 from provnode.ledger.execution import object_key
 from provnode.ledger.genesis import Genesis, Signer
-from provnode.ledger.transactions import KIND_OBJECT, Transaction, decode_transaction
+from provnode.ledger.transactions import (
+    KIND_MEMBERSHIP,
+    KIND_OBJECT,
+    KIND_REGISTER_USER,
+    Transaction,
+    decode_transaction,
+)
 from provnode.storage.errors import StoreError
 from provnode.storage.store import BlockRow, HeadRow, Store, VersionRow
+
+_KEPT_SETS = 64
 
 
 class Views:
@@ -36,6 +46,13 @@ class Views:
         """Block and certificate as committed, for a node that catches up."""
         row = self._row(height)
         return row.raw, wire.decode_certificate(row.certificate)
+
+    def validators_at(self, height: int) -> ValidatorSet:
+        """Who decides, or decided, on `height`, up to the one after the newest block."""
+        row = self.store.handover_before(height)
+        if row is None:
+            return self.genesis.validators
+        return _decoded(row.validators)
 
     def block(self, height: int) -> JsonObject:
         """Clause 7, block: height, hashes, time, transaction ids, header."""
@@ -96,7 +113,7 @@ class Views:
                     "public_key": validator.public_key.hex(),
                     "power": validator.power,
                 }
-                for validator in self.genesis.validators
+                for validator in self.validators_at(height)
             ],
             "certificate": certificate_json(certificate),
             "signed": wire.precommit_sign_bytes(self.genesis.hash, certificate).hex(),
@@ -183,6 +200,14 @@ class Views:
         return decode_transaction(raw, self.genesis.hash, self.genesis.params.max_tx_bytes)
 
 
+@lru_cache(_KEPT_SETS)
+def _decoded(raw: bytes) -> ValidatorSet:
+    try:
+        return wire.decode_validators(raw)
+    except wire.WireError as error:
+        raise StoreError("corrupt", str(error), "restore a backup or sync anew") from error
+
+
 def decode_stored(row: BlockRow) -> wire.Block:
     """Decode a stored block. Raises StoreError `corrupt` when it is not what was committed."""
     try:
@@ -209,6 +234,7 @@ def header_json(header: wire.Header) -> JsonObject:
         "tx_root": header.tx_root.hex(),
         "state_root": header.state_root.hex(),
         "validators_hash": header.validators_hash.hex(),
+        "next_validators_hash": header.next_validators_hash.hex(),
         "last_commit_hash": header.last_commit_hash.hex(),
         "tx_count": header.tx_count,
     }
@@ -228,8 +254,10 @@ def certificate_json(certificate: Certificate) -> JsonObject:
 
 
 def _operation(tx: Transaction) -> JsonObject:
-    if tx.kind != KIND_OBJECT:
+    if tx.kind == KIND_REGISTER_USER:
         return {"type": tx.kind, "user": tx.body["id"]}
+    if tx.kind == KIND_MEMBERSHIP:
+        return {"type": tx.kind, "change": tx.body["change"]}
     header = tx.body["header"]
     content = header["content"] if isinstance(header, dict) else None
     if not isinstance(content, dict):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from provnode import wire
@@ -63,7 +63,12 @@ class Gossip:
     """Speaks for one node; `attach` gives it the peers."""
 
     def __init__(
-        self, host: Host, network: str, genesis_hash: bytes, version: str, validators: ValidatorSet
+        self,
+        host: Host,
+        network: str,
+        genesis_hash: bytes,
+        version: str,
+        validators: Callable[[], ValidatorSet],
     ) -> None:
         self.sync = BlockSync(validators)
         self._host = host
@@ -167,7 +172,7 @@ class Gossip:
 
     def spread(self, txs: Sequence[bytes], source: str | None) -> None:
         """Pass on transactions that were taken in, from a peer or (None) from this node's own clients."""
-        if source is None or self._validators.get(source) is None:
+        if source is None or self._validators().get(source) is None:
             self._outbox.setdefault(source, []).extend(txs)
 
     async def run(self) -> None:

@@ -6,6 +6,7 @@ of the power) and executes it before it is committed: a peer can waste time here
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from provnode.core.types import ValidatorSet
@@ -36,10 +37,10 @@ class Request:
 class BlockSync:
     """One request at a time, to the peer that answers; a peer that doesn't is left alone for a while.
 
-    `heights` is what the connected peers have told.
+    `heights` is what the connected peers have told, `validators` gives those of the next height.
     """
 
-    def __init__(self, validators: ValidatorSet) -> None:
+    def __init__(self, validators: Callable[[], ValidatorSet]) -> None:
         self._validators = validators
         self.heights: dict[str, int] = {}
         self._height = 0
@@ -59,8 +60,9 @@ class BlockSync:
 
         Believed only of so many validators that an honest one is among them: a liar must not stop the vote.
         """
-        ahead = (self._validators.get(name) for name, h in self.heights.items() if h >= height + _BEHIND)
-        return sum(validator.power for validator in ahead if validator) >= self._validators.minority
+        validators = self._validators()
+        ahead = (validators.get(name) for name, h in self.heights.items() if h >= height + _BEHIND)
+        return sum(validator.power for validator in ahead if validator) >= validators.minority
 
     def note(self, peer: str, height: int) -> None:
         """A peer has told its height."""

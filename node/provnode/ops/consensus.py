@@ -98,7 +98,7 @@ class Consensus:
         params = ledger.genesis.params
         self._params = Params(params.propose_timeout_ms, params.vote_timeout_ms, params.timeout_delta_ms)
         self._interval = params.block_interval_ms / 1000
-        self._intake = Intake(ledger.genesis.hash, ledger.validators, threads, provider)
+        self._intake = Intake(ledger.genesis.hash, threads, provider)
         self._timers: list[asyncio.TimerHandle] = []
         self._started_at = time.monotonic() - self._interval
         self._called = False
@@ -124,8 +124,9 @@ class Consensus:
             timer.cancel()
         self._timers.clear()
         self.inbox.timeouts.clear()
-        me = self._signer.name if self._signer else None
-        self.machine = Machine(self._ledger.validators, me, self._ledger.height + 1, self._params)
+        validators = self._ledger.validators
+        me = self._signer.take_part(validators) if self._signer else None
+        self.machine = Machine(validators, me, self._ledger.height + 1, self._params)
         self.blocks: dict[bytes, bytes] = {}
         self.started = self._called = False
         self.step_times.enter("wait", self.machine.height, 0)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from provnode import wire
 from provnode.core.machine import Machine
-from provnode.core.types import ValidatorSet, Vote
+from provnode.core.types import Vote
 from provnode.core.votes import MAX_ROUNDS_AHEAD
 from provnode.crypto.provider import Provider
 from provnode.ops.inbox import Inbox, ProposalFrom, VoteFrom
@@ -21,11 +21,8 @@ _EARLY_PROPOSALS = 2
 class Intake:
     """Keeps what came one height early, and lets through what belongs to this one."""
 
-    def __init__(
-        self, genesis_hash: bytes, validators: ValidatorSet, threads: Threads, provider: Provider
-    ) -> None:
+    def __init__(self, genesis_hash: bytes, threads: Threads, provider: Provider) -> None:
         self._genesis_hash = genesis_hash
-        self._validators = validators
         self._threads = threads
         self._provider = provider
         self._early_votes: list[VoteFrom] = []
@@ -54,7 +51,7 @@ class Intake:
         items = [
             (validator.public_key, wire.vote_sign_bytes(self._genesis_hash, vote), vote.signature)
             for vote in chosen
-            if (validator := self._validators.get(vote.validator)) is not None
+            if (validator := machine.validators.get(vote.validator)) is not None
         ]
         verdicts = await self._threads.check(self._provider.verify_batch, items)
         for item, good in zip(chosen.values(), verdicts, strict=True):
@@ -71,10 +68,9 @@ class Intake:
             return False
         if proposal.round > max(machine.round, 0) + MAX_ROUNDS_AHEAD:
             return False
-        validator = self._validators.get(proposal.proposer)
-        if validator is None or proposal.proposer != self._validators.proposer(
-            proposal.height, proposal.round
-        ):
+        validator = machine.validators.get(proposal.proposer)
+        proposer = machine.validators.proposer(proposal.height, proposal.round)
+        if validator is None or proposal.proposer != proposer:
             on_violation(item.peer, "proposer", f"{proposal.proposer!r} does not propose in this round")
             return False
         message = wire.proposal_sign_bytes(self._genesis_hash, proposal)

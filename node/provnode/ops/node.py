@@ -12,7 +12,7 @@ from pathlib import Path
 
 from provnode import __version__
 from provnode.core.machine import Machine
-from provnode.core.types import Certificate, Proposal, Vote
+from provnode.core.types import Certificate, Proposal, ValidatorSet, Vote
 from provnode.crypto.provider import PrivateKey, Provider
 from provnode.ledger.app import Committed, Ledger
 from provnode.ledger.errors import NotFoundError, TxCode, TxError
@@ -43,7 +43,11 @@ class NodeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a node is made of. `key` is the validator's consensus key; None for a node without a vote."""
+    """What a node is made of.
+
+    `key` is the validator's consensus key, None for a node that is none; `next_key` is one that the chain is
+    to list later, when the validator is re-keyed.
+    """
 
     genesis: Genesis
     identity: Identity
@@ -53,6 +57,7 @@ class Setup:
     address: str
     p2p_port: int
     peers: Sequence[KnownPeer]
+    next_key: PrivateKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +104,25 @@ class Node:
         self.setup = setup
         genesis, self.identity = setup.genesis, setup.identity
         own = self.identity.own
-        self._check_key(own.name, own.organisation)
         setup.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.store = Store(setup.data_dir / "chain.sqlite")
-        self.ledger = Ledger(self.store, genesis, setup.provider)
+        try:
+            self.ledger = Ledger(self.store, genesis, setup.provider)
+            self._check_key(own.name, own.organisation)
+        except BaseException:
+            self.store.close()
+            raise
         self.mempool = Mempool(self.ledger)
         self._threads = Threads()
-        self.gossip = Gossip(self, genesis.network, genesis.hash, __version__, genesis.validators)
+        self.gossip = Gossip(self, genesis.network, genesis.hash, __version__, self._voting_set)
         self.peers = PeerSet(self.identity, setup.peers, self.gossip)
         self.gossip.attach(self.peers)
         self._submissions = Submissions(self.ledger, self.mempool, self._threads, self._on_accepted)
         signer = journal = None
-        if setup.key is not None:
+        keys = [key for key in (setup.key, setup.next_key) if key is not None]
+        if keys:
             signed = SignedStore(setup.data_dir / "last-signed.json")
-            signer = Signer(own.name, setup.key, setup.provider, signed, genesis.hash)
+            signer = Signer(own.name, keys, setup.provider, signed, genesis.hash)
             journal = Journal(setup.data_dir / "consensus.wal", self.ledger.height + 1)
         self._journal = journal
         self._consensus = Consensus(
@@ -121,14 +131,21 @@ class Node:
         self._tasks: list[asyncio.Task[None]] = []
 
     def _check_key(self, name: str, organisation: str) -> None:
+        """Refuse a key that contradicts the chain; a node that the chain doesn't list (yet) has no vote."""
         setup = self.setup
-        if setup.key is None:
+        membership = self.ledger.membership
+        listed = {one.name: one for one in (*membership.active, *membership.suspended)}
+        validator = listed.get(name)
+        if setup.key is None or validator is None:
             return
-        validator = setup.genesis.validators.get(name)
-        if validator is None or validator.organisation != organisation:
-            raise NodeError(f"{name!r} of {organisation!r} has a consensus key but is no validator")
-        if setup.provider.public_key(setup.key) != validator.public_key:
-            raise NodeError(f"the consensus key is not the one that the genesis lists for {name!r}")
+        if validator.organisation != organisation:
+            raise NodeError(f"validator {name!r} is of {validator.organisation!r}, not of {organisation!r}")
+        to_come = {change.validator.public_key for change in membership.pending}
+        if setup.provider.public_key(setup.key) not in {validator.public_key, *to_come}:
+            raise NodeError(
+                f"the consensus key is not the one that the chain lists for {name!r} at height "
+                f"{self.ledger.height}; a key that it lists later is the next consensus key"
+            )
 
     # --- life
 
@@ -185,7 +202,7 @@ class Node:
             chain_id=ledger.genesis.chain_id,
             version=__version__,
             genesis_hash=ledger.genesis.hash,
-            validator=self.setup.key is not None,
+            validator=machine.me is not None,
             height=ledger.height,
             block_id=ledger.last_block_id,
             block_time_ms=ledger.last_time_ms,
@@ -214,6 +231,9 @@ class Node:
     def _on_accepted(self, txs: Sequence[bytes], source: str | None) -> None:
         self.gossip.spread(txs, source)
         self._consensus.inbox.wake()
+
+    def _voting_set(self) -> ValidatorSet:
+        return self.ledger.validators
 
     # --- what the gossip asks (net.gossip.Host)
 

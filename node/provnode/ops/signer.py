@@ -1,12 +1,17 @@
-"""The validator's key, behind the guard: nothing is signed that could contradict what was signed before."""
+"""The validator's keys, behind the guard: nothing is signed that could contradict what was signed before.
+
+A validator that is to be re-keyed has its next key at hand already, and goes over to it at the height at
+which the membership does. The guard's record is one for both: a place is signed once, by whichever key.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from provnode import wire
-from provnode.core.guard import Signed, decide
-from provnode.core.types import Proposal, Vote
+from provnode.core.guard import GuardError, Signed, decide
+from provnode.core.types import Proposal, ValidatorSet, Vote
 from provnode.crypto.provider import PrivateKey, Provider
 from provnode.storage.signed import SignedStore
 
@@ -14,21 +19,34 @@ _PROPOSAL_STEP = 0
 
 
 class Signer:
-    """Signs as `name`. The record of what was signed last is on the disk before a signature leaves.
+    """Signs as `name`, with the one of `keys` that the validators of the height name.
 
-    Both calls raise GuardError (the message must not be signed) and StoreError (the disk refused; nothing
-    left, the same call may be made again).
+    The record of what was signed last is on the disk before a signature leaves. `vote` and `proposal` raise
+    GuardError (the message must not be signed) and StoreError (the disk refused; nothing left, the same call
+    may be made again).
     """
 
     def __init__(
-        self, name: str, key: PrivateKey, provider: Provider, store: SignedStore, genesis_hash: bytes
+        self,
+        name: str,
+        keys: Sequence[PrivateKey],
+        provider: Provider,
+        store: SignedStore,
+        genesis_hash: bytes,
     ) -> None:
         self.name = name
-        self._key = key
+        self._keys = {provider.public_key(key): key for key in keys}
+        self._key: PrivateKey | None = None
         self._provider = provider
         self._store = store
         self._genesis_hash = genesis_hash
         self._last = store.load()
+
+    def take_part(self, validators: ValidatorSet) -> str | None:
+        """This signer's name where `validators` list it under a key that it has; else None: no vote."""
+        own = validators.get(self.name)
+        self._key = None if own is None else self._keys.get(own.public_key)
+        return None if self._key is None else self.name
 
     def vote(self, vote: Vote) -> Vote:
         """The vote with its signature."""
@@ -45,6 +63,8 @@ class Signer:
         known = decide(self._last, place, message)
         if known is not None:
             return known
+        if self._key is None:
+            raise GuardError(f"{self.name!r} has no vote at this height")
         signature = self._provider.sign(self._key, message)
         signed = Signed(*place, message, signature)
         self._store.save(signed)

@@ -1,7 +1,9 @@
 """Tables of the block store.
 
 Rows of `objects` are the snapshots that hold now; what an overwrite replaced stays in the block that carried
-it. `nodes` are the nodes of the latest state tree only: proofs are made at the latest height.
+it. `state` is the rest of what blocks are executed on: membership and revocation lists, by kind and id.
+`handovers` has what a light client needs at each height whose validators hand over to others, and stays when
+blocks are pruned. `nodes` are the nodes of the latest state tree only: proofs are made at the latest height.
 """
 
 from __future__ import annotations
@@ -45,5 +47,17 @@ CREATE TABLE users (
     public_key BLOB NOT NULL,
     height INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE state (
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (kind, id)
+) WITHOUT ROWID;
+CREATE TABLE handovers (
+    height INTEGER PRIMARY KEY,
+    header BLOB NOT NULL,
+    certificate BLOB NOT NULL,
+    validators BLOB NOT NULL
+);
 CREATE TABLE nodes (hash BLOB PRIMARY KEY, node BLOB NOT NULL) WITHOUT ROWID;
 """

@@ -11,7 +11,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,25 @@ class UserRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StateRow:
+    """A piece of state that is no object and no user: what kind it is, of whom, and its bytes."""
+
+    kind: str
+    id: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HandoverRow:
+    """The last block of a validator set: its header, its certificate, and the set that comes after it."""
+
+    height: int
+    header: bytes
+    certificate: bytes
+    validators: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class BlockRow:
     """A committed block and the certificate that committed it, both as encoded bytes."""
 
@@ -74,6 +93,8 @@ class BlockWrite:
     heads: Sequence[HeadRow]
     versions: Sequence[VersionRow]
     users: Sequence[UserRow]
+    state: Sequence[StateRow]
+    handover: HandoverRow | None
     nodes: Mapping[bytes, bytes]
     stale_nodes: Set[bytes]
 
@@ -204,6 +225,12 @@ class Store:
                 "INSERT INTO users VALUES (?, ?, ?, ?)",
                 ((u.id, u.organisation, u.public_key, u.height) for u in write.users),
             )
+            db.executemany(
+                "INSERT OR REPLACE INTO state VALUES (?, ?, ?)",
+                ((row.kind, row.id, row.value) for row in write.state),
+            )
+            if write.handover is not None:
+                db.execute("INSERT INTO handovers VALUES (?, ?, ?, ?)", astuple(write.handover))
             db.executemany("DELETE FROM nodes WHERE hash = ?", ((h,) for h in write.stale_nodes))
             db.executemany("INSERT OR REPLACE INTO nodes VALUES (?, ?)", write.nodes.items())
 
@@ -230,6 +257,31 @@ class Store:
         """A signer that a transaction registered."""
         row = self._row("SELECT id, organisation, public_key, height FROM users WHERE id = ?", user_id)
         return None if row is None else UserRow(*row)
+
+    def state(self, kind: str) -> list[StateRow]:
+        """All state of a kind, in the order of the ids."""
+        with self._reading():
+            rows = self._db.execute("SELECT kind, id, value FROM state WHERE kind = ? ORDER BY id", (kind,))
+            return [StateRow(*row) for row in rows]
+
+    def handovers(self, after: int, upto: int, most: int) -> list[HandoverRow]:
+        """The first `most` handovers at heights above `after` and up to `upto`, ascending."""
+        with self._reading():
+            rows = self._db.execute(
+                "SELECT height, header, certificate, validators FROM handovers"
+                " WHERE height > ? AND height <= ? ORDER BY height LIMIT ?",
+                (after, upto, most),
+            )
+            return [HandoverRow(*row) for row in rows]
+
+    def handover_before(self, height: int) -> HandoverRow | None:
+        """The handover that brought in the validators of `height`; None where they are the genesis's."""
+        row = self._row(
+            "SELECT height, header, certificate, validators FROM handovers"
+            " WHERE height < ? ORDER BY height DESC LIMIT 1",
+            height,
+        )
+        return None if row is None else HandoverRow(*row)
 
     def transaction(self, txid: bytes) -> tuple[int, int] | None:
         """Height and position of a committed transaction."""

@@ -1,12 +1,13 @@
 """Blocks, headers and certificates.
 
 header bytes      pack([1, chain_id, network, height, time_ms, parent, proposer, tx_root, state_root,
-                        validators_hash, last_commit_hash, tx_count])
+                        validators_hash, next_validators_hash, last_commit_hash, tx_count])
 block id          digest("provnode.header", header bytes)
 certificate       pack([height, round, block_id, [[validator, signature], …]]), names ascending
 last commit hash  digest("provnode.certificate", certificate bytes)
 block bytes       pack([header, [transaction bytes, …], certificate of the parent | None])
-validators hash   digest("provnode.validators", pack([[name, organisation, public_key, power], …]))
+validators        pack([[name, organisation, public_key, power], …]), names ascending
+validators hash   digest("provnode.validators", validators)
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import astuple
 
-from provnode.core.types import Certificate, CommitSig, ValidatorSet
-from provnode.crypto.hashing import digest, pack
+from provnode.core.types import Certificate, CommitSig, Validator, ValidatorSet
+from provnode.crypto.hashing import digest
 from provnode.wire.codec import decode, encode
 from provnode.wire.errors import WireError
 from provnode.wire.limits import (
@@ -32,6 +33,8 @@ from provnode.wire.limits import (
     Height,
     Milliseconds,
     Name,
+    Power,
+    PublicKey,
     Round,
     Signature,
     Tx,
@@ -41,13 +44,15 @@ from provnode.wire.limits import (
 _VERSION: Literal[1] = 1
 _HEADER_LIMIT = 2048
 _CERTIFICATE_LIMIT = 256 * 1024
+_VALIDATORS_LIMIT = 64 * 1024
 
 
 @dataclass(frozen=True)
 class Header:
     """What a certificate is over. Roots and hashes are 32 bytes, the time is Unix time in milliseconds.
 
-    `state_root` is the state after this very block.
+    `state_root` is the state after this very block. `validators_hash` names who decides on this height,
+    `next_validators_hash` who decides on the next one: the old set hands over to the new.
     """
 
     chain_id: str
@@ -59,6 +64,7 @@ class Header:
     tx_root: bytes
     state_root: bytes
     validators_hash: bytes
+    next_validators_hash: bytes
     last_commit_hash: bytes
     tx_count: int
 
@@ -93,6 +99,7 @@ class _Header(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     tx_root: Hash
     state_root: Hash
     validators_hash: Hash
+    next_validators_hash: Hash
     last_commit_hash: Hash
     tx_count: TxCount
 
@@ -139,9 +146,19 @@ class _Block(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     last_commit: WireCertificate | None
 
 
+class _Validator(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    name: Name
+    organisation: Name
+    public_key: PublicKey
+    power: Power
+
+
 _header = msgspec.msgpack.Decoder(_Header)
 _certificate = msgspec.msgpack.Decoder(WireCertificate)
 _block = msgspec.msgpack.Decoder(_Block)
+_validators = msgspec.msgpack.Decoder(
+    Annotated[tuple[_Validator, ...], Meta(min_length=1, max_length=MAX_VALIDATORS)]
+)
 
 
 def encode_header(header: Header) -> bytes:
@@ -177,10 +194,28 @@ def decode_block(raw: bytes) -> Block:
     return Block(found.header.header(), found.txs, last_commit)
 
 
+def encode_validators(validators: ValidatorSet) -> bytes:
+    """A validator set as bytes, in the order of the names."""
+    members = tuple(_Validator(one.name, one.organisation, one.public_key, one.power) for one in validators)
+    return encode(members, _VALIDATORS_LIMIT, "validators")
+
+
+def decode_validators(raw: bytes) -> ValidatorSet:
+    """A validator set. Raises WireError."""
+    found = decode(_validators, raw, _VALIDATORS_LIMIT, "validators")
+    if any(one.name >= later.name for one, later in pairwise(found)):
+        raise WireError("validators: not one a name in ascending order")
+    try:
+        return ValidatorSet(
+            tuple(Validator(one.name, one.organisation, one.public_key, one.power) for one in found)
+        )
+    except ValueError as error:
+        raise WireError(f"validators: {error}") from error
+
+
 def validators_hash(validators: ValidatorSet) -> bytes:
-    """The hash by which a header names who decides on it."""
-    members = [[one.name, one.organisation, one.public_key, one.power] for one in validators]
-    return digest(b"provnode.validators", pack(members))
+    """The hash by which a header names who decides."""
+    return digest(b"provnode.validators", encode_validators(validators))
 
 
 def certificate_hash(certificate: Certificate | None) -> bytes:

@@ -19,6 +19,7 @@ MAX_SIGNATURE_BYTES = 128
 # transactions in one message, blocks in one request
 MAX_GOSSIP_TXS = 4_096
 MAX_GOSSIP_BLOCKS = 64
+MAX_POWER = 1_000_000
 MAX_HEIGHT = 2**53 - 1
 MAX_ROUND = 2**31 - 1
 
@@ -33,4 +34,7 @@ Milliseconds = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 TxCount = Annotated[int, Meta(ge=0, le=MAX_TXS)]
 Signature = Annotated[bytes, Meta(min_length=1, max_length=MAX_SIGNATURE_BYTES)]
 Tx = Annotated[bytes, Meta(min_length=1, max_length=MAX_TX_BYTES)]
+# an uncompressed point of SM2's curve
+PublicKey = Annotated[bytes, Meta(min_length=65, max_length=65)]
+Power = Annotated[int, Meta(ge=1, le=MAX_POWER)]
 BlockBytes = Annotated[bytes, Meta(min_length=1, max_length=MAX_BLOCK_BYTES)]

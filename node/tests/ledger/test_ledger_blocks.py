@@ -223,7 +223,7 @@ def test_a_block_with_a_bad_certificate_of_its_parent_is_refused(ledger: Ledger)
     CHAIN.extend(ledger)
     parent, _ = ledger.stored_block(1)
     for name, certificate in bad_certificates(parent).items():
-        commit_hash = Ledger._last_commit_hash(certificate)
+        commit_hash = wire.certificate_hash(certificate)
 
         def change(block: wire.Block, c: Certificate = certificate, h: bytes = commit_hash) -> wire.Block:
             return replace(block, last_commit=c, header=replace(block.header, last_commit_hash=h))
@@ -237,7 +237,7 @@ def test_another_good_certificate_of_the_parent_is_accepted(ledger: Ledger) -> N
     CHAIN.extend(ledger)
     parent, _ = ledger.stored_block(1)
     other = CHAIN.certificate(parent, ("v2", "v3", "v4"), round_=2)
-    commit_hash = Ledger._last_commit_hash(other)
+    commit_hash = wire.certificate_hash(other)
     raw = forge(
         ledger,
         lambda b: replace(b, last_commit=other, header=replace(b.header, last_commit_hash=commit_hash)),

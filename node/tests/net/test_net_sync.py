@@ -18,7 +18,7 @@ BLOCK = bytes(range(32))
 
 
 def sync(**heights: int) -> BlockSync:
-    found = BlockSync(VALIDATORS)
+    found = BlockSync(lambda: VALIDATORS)
     for peer, height in heights.items():
         found.note(peer, height)
     return found

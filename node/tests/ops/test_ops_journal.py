@@ -9,7 +9,7 @@ import pytest
 from provnode import wire
 from provnode.core.events import Event, ProposalReceived, Start, TimeoutFired, ValueReady, VoteReceived
 from provnode.core.guard import GuardError
-from provnode.core.types import Proposal, Step, Vote, VoteType
+from provnode.core.types import Proposal, Step, Validator, ValidatorSet, Vote, VoteType
 from provnode.crypto.provider import get_provider
 from provnode.ops.journal import Journal
 from provnode.ops.signer import Signer
@@ -68,10 +68,12 @@ def test_a_signer_repeats_itself_but_never_contradicts_itself(tmp_path: Path) ->
     key = provider.generate()
 
     def signer() -> Signer:
-        return Signer("v1", key, provider, SignedStore(tmp_path / "signed"), GENESIS)
+        found = Signer("v1", [key], provider, SignedStore(tmp_path / "signed"), GENESIS)
+        assert found.take_part(ValidatorSet((Validator("v1", "zjex", public),))) == "v1"
+        return found
 
-    first = signer().proposal(PROPOSAL)
     public = provider.public_key(key)
+    first = signer().proposal(PROPOSAL)
     assert provider.verify(public, wire.proposal_sign_bytes(GENESIS, PROPOSAL), first.signature)
     vote = signer().vote(VOTE)
     assert provider.verify(public, wire.vote_sign_bytes(GENESIS, VOTE), vote.signature)
@@ -87,3 +89,18 @@ def test_a_signer_repeats_itself_but_never_contradicts_itself(tmp_path: Path) ->
     with pytest.raises(GuardError):
         after_restart.proposal(PROPOSAL)  # its step is over
     assert after_restart.vote(replace(VOTE, type=VoteType.PRECOMMIT, block_id=None)).signature
+
+
+def test_a_signer_signs_with_the_key_that_the_height_lists_or_not_at_all(tmp_path: Path) -> None:
+    provider = get_provider("openssl")
+    old, new, foreign = (provider.generate() for _ in range(3))
+    signer = Signer("v1", [old, new], provider, SignedStore(tmp_path / "signed"), GENESIS)
+    for height, key in ((3, old), (4, new)):
+        assert signer.take_part(ValidatorSet((Validator("v1", "zjex", key.public),))) == "v1"
+        vote = replace(VOTE, height=height)
+        message = wire.vote_sign_bytes(GENESIS, vote)
+        assert provider.verify(key.public, message, signer.vote(vote).signature)
+    for others in (Validator("v1", "zjex", foreign.public), Validator("v2", "zjex", new.public)):
+        assert signer.take_part(ValidatorSet((others,))) is None
+        with pytest.raises(GuardError, match="no vote"):
+            signer.vote(replace(VOTE, height=5))

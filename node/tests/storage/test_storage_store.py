@@ -6,11 +6,21 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from provnode.storage.errors import StoreError
-from provnode.storage.store import BlockRow, BlockWrite, HeadRow, Store, UserRow, VersionRow
+from provnode.storage.store import (
+    BlockRow,
+    BlockWrite,
+    HandoverRow,
+    HeadRow,
+    StateRow,
+    Store,
+    UserRow,
+    VersionRow,
+)
 from tests.storage.smalldisk import small_disk
 
 
@@ -23,6 +33,8 @@ def write(height: int, size: int = 100, stale: set[bytes] | None = None) -> Bloc
         heads=[HeadRow("o", "t", "zjex", height - 1, False)],
         versions=[VersionRow("o", height - 1, b"{}", b"{}", tag, height)],
         users=[UserRow(f"u{height}@zjex", "zjex", b"\x04" * 65, height)],
+        state=[StateRow("membership", "", tag)],
+        handover=HandoverRow(height, b"header", b"certificate", tag) if height % 2 == 0 else None,
         nodes={tag: b"L" + bytes(64)},
         stale_nodes=stale or set(),
     )
@@ -49,6 +61,10 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
     assert again.head("p") is None
     assert again.version("o", 0) == first.versions[0]
     assert again.user("u2@zjex") == write(2).users[0]
+    assert again.state("membership") == write(2).state and again.state("revocation") == []
+    assert again.handovers(0, 9, 9) == [write(2).handover] == again.handovers(1, 2, 1)
+    assert again.handovers(2, 9, 9) == again.handovers(0, 1, 9) == again.handovers(0, 9, 0) == []
+    assert (again.handover_before(2), again.handover_before(3)) == (None, write(2).handover)
     assert again.transaction(first.txids[0]) == (1, 0)
     assert again.node(first.txids[0]) is None
     assert again.node((2).to_bytes(32, "big")) is not None
@@ -81,13 +97,12 @@ def test_a_block_that_fails_midway_leaves_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
     store.commit(write(1))
     bad = write(2)
-    double = BlockWrite(
-        bad.block, [bad.txids[0]] * 2, bad.heads, bad.versions, bad.users, bad.nodes, bad.stale_nodes
-    )
+    double = replace(bad, txids=[bad.txids[0]] * 2)
     with pytest.raises(StoreError) as error:
         store.commit(double)
     assert code(error) == "conflict"
     assert (store.height(), store.head("o"), store.transaction(bad.txids[0])) == (1, write(1).heads[0], None)
+    assert (store.state("membership"), store.handover_before(9)) == (list(write(1).state), None)
     store.commit(bad)
     store.close()
 

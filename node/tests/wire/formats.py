@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from provnode import wire
-from provnode.core.types import Certificate, CommitSig, Proposal, Vote, VoteType
+from provnode.core.types import Certificate, CommitSig, Proposal, Validator, ValidatorSet, Vote, VoteType
 
 MAX_HEIGHT = 2**53 - 1
 MAX_ROUND = 2**31 - 1
@@ -29,6 +29,7 @@ headers = st.builds(
     tx_root=hashes,
     state_root=hashes,
     validators_hash=hashes,
+    next_validators_hash=hashes,
     last_commit_hash=hashes,
     tx_count=st.integers(0, 131_072),
 )
@@ -62,6 +63,18 @@ proposals = rounds.flatmap(
         signature=signatures,
     )
 )
+validator_sets = st.lists(
+    st.builds(
+        Validator,
+        name=names,
+        organisation=names,
+        public_key=st.binary(min_size=65, max_size=65),
+        power=st.integers(1, wire.MAX_POWER),
+    ),
+    min_size=1,
+    max_size=8,
+    unique_by=(lambda one: one.name, lambda one: one.public_key),
+).map(lambda found: ValidatorSet(tuple(found)))
 _held = st.lists(names, max_size=8).map(tuple)
 messages = st.one_of(
     st.builds(
@@ -105,6 +118,7 @@ FORMATS = (
     Format("header", headers, wire.encode_header, wire.decode_header),
     Format("certificate", certificates, wire.encode_certificate, wire.decode_certificate),
     Format("block", blocks, wire.encode_block, wire.decode_block),
+    Format("validators", validator_sets, wire.encode_validators, wire.decode_validators),
     Format("vote", votes, wire.encode_vote, wire.decode_vote),
     Format("proposal", proposals, wire.encode_proposal, wire.decode_proposal),
     Format("message", messages, wire.encode_message, wire.decode_message),

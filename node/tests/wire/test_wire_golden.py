@@ -33,6 +33,7 @@ HEADER = wire.Header(
     tx_root=b"t" * 32,
     state_root=b"s" * 32,
     validators_hash=b"v" * 32,
+    next_validators_hash=b"n" * 32,
     last_commit_hash=b"c" * 32,
     tx_count=2,
 )
@@ -52,6 +53,7 @@ MADE: dict[str, Callable[[], bytes]] = {
     "certificate": lambda: wire.encode_certificate(CERTIFICATE),
     "last commit hash": lambda: wire.certificate_hash(CERTIFICATE),
     "last commit hash of block 1": lambda: wire.certificate_hash(None),
+    "validators": lambda: wire.encode_validators(VALIDATORS),
     "validators hash": lambda: wire.validators_hash(VALIDATORS),
     "prevote": lambda: wire.encode_vote(PREVOTE),
     "precommit": lambda: wire.encode_vote(PRECOMMIT),
@@ -84,7 +86,7 @@ def test_every_golden_vector_is_compared() -> None:
 def test_the_contract_of_the_header() -> None:
     """Field by field as written down, not by the code that makes it."""
     fields = [1, "zhejiang", "lab", 2, 1_770_000_000_000, b"p" * 32, "v2", b"t" * 32, b"s" * 32, b"v" * 32]
-    packed = pack([*fields, b"c" * 32, 2])
+    packed = pack([*fields, b"n" * 32, b"c" * 32, 2])
     assert wire.encode_header(HEADER) == packed
     assert BLOCK.block_id == digest(b"provnode.header", packed)
 
@@ -94,7 +96,9 @@ def test_the_contract_of_the_rest() -> None:
     header = [1, "zhejiang", "lab", 2, 1_770_000_000_000, b"p" * 32, "v2", b"t" * 32, b"s" * 32, b"v" * 32]
     members = [["v1", "zjex", b"\x04" + b"1" * 64, 70_000], ["v2", "zjfin", b"\x04" + b"2" * 64, 1]]
     assert wire.encode_certificate(CERTIFICATE) == pack(certificate)
-    assert wire.encode_block(BLOCK) == pack([[*header, b"c" * 32, 2], [b"first", b"second"], certificate])
+    header += [b"n" * 32, b"c" * 32, 2]
+    assert wire.encode_block(BLOCK) == pack([header, [b"first", b"second"], certificate])
+    assert wire.encode_validators(VALIDATORS) == pack(members)
     assert wire.validators_hash(VALIDATORS) == digest(b"provnode.validators", pack(members))
     assert wire.vote_sign_bytes(GENESIS, PREVOTE) == pack(["provnode.vote", GENESIS, 1, 2, 1, None])
     assert wire.vote_sign_bytes(GENESIS, PRECOMMIT) == pack(["provnode.vote", GENESIS, 2, 2, 300, b"b" * 32])
