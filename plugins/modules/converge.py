@@ -19,7 +19,7 @@ options:
         C(directory) (path, mode, owner, group, only), C(link) (path, target), C(absent) (path),
         C(group) (name), C(user) (name, home, shell, groups),
         C(package) (name, file, content), C(packages_absent) (names), C(sysctl) (path, values),
-        C(unit) (name, restart_on).
+        C(unit) (name, restart_on, ready).
     type: list
     elements: dict
     required: true

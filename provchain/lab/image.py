@@ -26,6 +26,7 @@ PACKAGES = (
     "dbus",
     "iproute2",
     "less",
+    "libfaketime",
     "libpam-pwquality",
     "libpam-systemd",
     "libssl3",

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from provchain.lab import faults
 from provchain.paths import spec_file
 from provchain.spec import ChainSpec, SpecError, digest
 from provchain.spec import load as load_spec
 from tests.host import engine as engines
 from tests.host import network as networks
-from tests.host import vantage
+from tests.host import steady, vantage
+from tests.host.engine import Engine
 
 _SPEC = pytest.StashKey[ChainSpec]()
 
@@ -116,3 +118,28 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
     for path in folder.iterdir():
         path.unlink()
+
+
+@pytest.fixture
+def validators(network: networks.Network) -> list[str]:
+    """Return the four validators' names; the last ones are those that suffer."""
+    names = [host.name for host in network.spec.validators]
+    assert len(names) == 4, "these proofs are written for four validators, one of which may fail"
+    return names
+
+
+@pytest.fixture(scope="module")
+def before(network: networks.Network) -> None:
+    """Start with all nodes in step: later proofs rely on what the one before has left."""
+    steady.in_step(network)
+
+
+@pytest.fixture
+def whole(network: networks.Network, engine: Engine, before: None) -> Iterator[None]:
+    """See to it that all cables, hosts and services are restored in the end, and all nodes in step."""
+    yield
+    faults.heal(network.spec)
+    for name in network.nodes:
+        faults.start_host(network.spec, name)
+    steady.systemctl(network, network.nodes, "start", engine.unit)
+    steady.in_step(network)

@@ -34,6 +34,8 @@ class Engine(Protocol):
     """Its systemd unit on nodes."""
     user: str
     """The account that it runs as."""
+    data: str
+    """The folder of its ledger and logs on nodes."""
     services: Sequence[str]
     """The services of the description that speak its TLS."""
     sandbox: Mapping[str, str]

@@ -16,133 +16,35 @@ from typing import Any
 import pytest
 
 from provchain.lab import faults
+from tests.host import steady
 from tests.host.engine import Engine
 from tests.host.network import Network
-from tests.host.waiting import settled, until
+from tests.host.waiting import until
 
 pytestmark = [pytest.mark.disruptive, pytest.mark.usefixtures("whole")]
-
-RECOVERY = 60.0
-"""Seconds that a node or the chain gets to be back; far more than it takes."""
-
-
-@pytest.fixture
-def validators(network: Network) -> list[str]:
-    """Return the four validators' names; the last ones are those that suffer."""
-    names = [host.name for host in network.spec.validators]
-    assert len(names) == 4, "these proofs are written for four validators, one of which may fail"
-    return names
-
-
-@pytest.fixture(scope="module")
-def before(network: Network) -> None:
-    """Start with all nodes in step: later proofs rely on what the one before has left."""
-    _in_step(network)
-
-
-@pytest.fixture
-def whole(network: Network, engine: Engine, before: None) -> Iterator[None]:
-    """See to it that all cables, hosts and services are restored in the end, and all nodes in step."""
-    yield
-    faults.heal(network.spec)
-    for name in network.nodes:
-        faults.start_host(network.spec, name)
-    _systemctl(network, network.nodes, "start", engine.unit)
-    _in_step(network)
-
-
-def _in_step(network: Network) -> None:
-    """Wait until every node has a block that is newer than any that there was before."""
-    highest = max(_heights(network, network.nodes).values())
-    _reach(network, network.nodes, highest + 1)
-    _agree(network, highest + 1)
-
-
-def _heights(network: Network, names: Sequence[str]) -> dict[str, int]:
-    """Return heights; a node that doesn't answer has none."""
-
-    def one(name: str) -> int:
-        try:
-            return int(network.ask(name, "status")["height"])
-        except (AssertionError, OSError):
-            return -1
-
-    return network.each(names, one)
-
-
-def _reach(network: Network, names: Sequence[str], height: int) -> None:
-    until(
-        lambda: _heights(network, names),
-        lambda seen: min(seen.values()) >= height,
-        f"height {height} on {', '.join(names)}",
-        RECOVERY,
-    )
-
-
-def _go_on(network: Network, names: Sequence[str], blocks: int = 2) -> None:
-    _reach(network, names, max(_heights(network, names).values()) + blocks)
-
-
-def _halt(network: Network, names: Sequence[str]) -> int:
-    """See that no more blocks come for twice as long as they take at most; return the last height.
-
-    One block may still be on its way when the quorum is lost.
-    """
-    times = network.spec.consensus
-    longest = times.propose_timeout_ms + 2 * times.vote_timeout_ms + times.block_interval_ms
-    still = settled(lambda: _heights(network, names), "no more blocks", 2 * longest / 1000, RECOVERY)
-    assert min(still.values()) > 0, f"not every node answers: {still}"
-    return max(still.values())
-
-
-def _agree(network: Network, height: int) -> None:
-    """No fork: every node has the same block at a height, and so, as each names its parent, below it."""
-    hashes = network.hashes(height)
-    assert len(set(hashes.values())) == 1, f"fork at or below height {height}: {hashes}"
-
-
-def _systemctl(network: Network, names: Sequence[str], *words: str) -> None:
-    network.each(names, lambda name: network.run(name, "systemctl", *words))
-
-
-def _main_pid(network: Network, name: str, unit: str) -> int:
-    return int(network.run(name, "systemctl", "show", "--value", "--property=MainPID", unit))
-
-
-def _kill(network: Network, name: str, unit: str) -> None:
-    """Kill a node's process as the kernel would, and wait until systemd has started another."""
-    before = _main_pid(network, name, unit)
-    assert before, f"{name}: {unit} does not run"
-    network.run(name, "systemctl", "kill", "--signal=KILL", unit)
-    until(
-        lambda: _main_pid(network, name, unit),
-        lambda now: now not in (0, before),
-        f"{name}: {unit} started again",
-        RECOVERY,
-    )
 
 
 def test_a_killed_node_is_started_again_and_catches_up(
     network: Network, engine: Engine, validators: list[str]
 ) -> None:
     victim, others = validators[-1], validators[:-1]
-    _kill(network, victim, engine.unit)
-    _go_on(network, others)
-    highest = max(_heights(network, others).values())
-    _reach(network, network.nodes, highest)
-    _agree(network, highest)
+    steady.kill(network, victim, engine.unit)
+    steady.go_on(network, others)
+    highest = max(steady.heights(network, others).values())
+    steady.reach(network, network.nodes, highest)
+    steady.agree(network, highest)
 
 
 def test_with_one_of_four_stopped_blocks_go_on(
     network: Network, engine: Engine, validators: list[str]
 ) -> None:
     stopped, others = validators[-1:], [name for name in network.nodes if name != validators[-1]]
-    _systemctl(network, stopped, "stop", engine.unit)
-    _go_on(network, others)
-    _systemctl(network, stopped, "start", engine.unit)
-    highest = max(_heights(network, others).values())
-    _reach(network, network.nodes, highest)
-    _agree(network, highest)
+    steady.systemctl(network, stopped, "stop", engine.unit)
+    steady.go_on(network, others)
+    steady.systemctl(network, stopped, "start", engine.unit)
+    highest = max(steady.heights(network, others).values())
+    steady.reach(network, network.nodes, highest)
+    steady.agree(network, highest)
 
 
 def test_with_two_stopped_it_halts_and_goes_on_when_one_is_back(
@@ -150,13 +52,13 @@ def test_with_two_stopped_it_halts_and_goes_on_when_one_is_back(
 ) -> None:
     stopped = validators[-2:]
     others = [name for name in network.nodes if name not in stopped]
-    _systemctl(network, stopped, "stop", engine.unit)
-    last = _halt(network, others)
-    _systemctl(network, stopped[:1], "start", engine.unit)
-    _reach(network, [*others, stopped[0]], last + 2)
-    _systemctl(network, stopped[1:], "start", engine.unit)
-    _reach(network, network.nodes, last + 3)
-    _agree(network, last + 2)
+    steady.systemctl(network, stopped, "stop", engine.unit)
+    last = steady.halt(network, others)
+    steady.systemctl(network, stopped[:1], "start", engine.unit)
+    steady.reach(network, [*others, stopped[0]], last + 2)
+    steady.systemctl(network, stopped[1:], "start", engine.unit)
+    steady.reach(network, network.nodes, last + 3)
+    steady.agree(network, last + 2)
 
 
 def test_a_host_that_lost_its_power_comes_back_and_catches_up(
@@ -165,20 +67,20 @@ def test_a_host_that_lost_its_power_comes_back_and_catches_up(
     victim = validators[-1]
     others = [name for name in network.nodes if name != victim]
     faults.kill_host(network.spec.network, victim)
-    _go_on(network, others)
+    steady.go_on(network, others)
     faults.start_host(network.spec, victim)
-    highest = max(_heights(network, others).values())
-    _reach(network, network.nodes, highest)
-    _agree(network, highest)
+    highest = max(steady.heights(network, others).values())
+    steady.reach(network, network.nodes, highest)
+    steady.agree(network, highest)
     rules = network.run(victim, "nft", "list", "ruleset")
     assert "policy drop" in rules, f"{victim} came back without its firewall"
 
 
 def test_a_split_in_halves_halts_both_and_heals(network: Network, validators: list[str]) -> None:
     with faults.partitioned(network.spec, validators[:2]):
-        last = _halt(network, network.nodes)
-    _reach(network, network.nodes, last + 2)
-    _agree(network, last + 2)
+        last = steady.halt(network, network.nodes)
+    steady.reach(network, network.nodes, last + 2)
+    steady.agree(network, last + 2)
 
 
 def test_a_minority_cut_off_does_not_go_on_alone(network: Network, validators: list[str]) -> None:
@@ -186,12 +88,12 @@ def test_a_minority_cut_off_does_not_go_on_alone(network: Network, validators: l
     victim = validators[-1]
     others = [name for name in network.nodes if name != victim]
     with faults.partitioned(network.spec, [victim]):
-        _go_on(network, others)
-        alone = _heights(network, [victim])[victim]
-        highest = max(_heights(network, others).values())
+        steady.go_on(network, others)
+        alone = steady.heights(network, [victim])[victim]
+        highest = max(steady.heights(network, others).values())
         assert 0 <= alone < highest
-    _reach(network, network.nodes, highest)
-    _agree(network, highest)
+    steady.reach(network, network.nodes, highest)
+    steady.agree(network, highest)
 
 
 class Load:
@@ -246,13 +148,13 @@ def test_nothing_acknowledged_is_lost_when_a_node_is_killed_again_and_again(
     load = Load(network, engine, entrance, f"load-{who}-{time.time_ns()}")
     with load.running():
         for kill in range(5):
-            _kill(network, victim, engine.unit)
+            steady.kill(network, victim, engine.unit)
             have = len(load.acknowledged)
             until(
                 lambda: len(load.acknowledged),
                 lambda now, have=have: now > have,  # type: ignore[misc] # binds this round's count
                 f"acknowledgements after kill {kill + 1}",
-                RECOVERY,
+                steady.RECOVERY,
             )
     assert load.acknowledged
     _read_back(network, entrance, reader, load.acknowledged)

@@ -25,7 +25,7 @@ class FakeSystemd:
         monkeypatch.setattr(system, "run", self.run)
 
     def run(self, *argv: str, check: bool = True) -> None:
-        assert argv[0] == "systemctl"
+        assert argv[0] in ("systemctl", "/bin/ready")
         self.verbs.append(argv[1])
         if argv[1] == "enable":
             self.properties["UnitFileState"] = "enabled"
@@ -62,6 +62,20 @@ def test_a_unit_is_enabled_running_and_newer_than_its_files(
     assert result.changed == bool(verbs)
     ((_, again),) = converge([unit(tmp_path / "conf")], dry=False)
     assert not again.changed
+
+
+def test_a_restart_waits_until_the_service_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf").write_text("x")
+    item = unit(tmp_path / "conf") | {"ready": ["/bin/ready", "now"]}
+    for properties, last in (
+        (running(LONG_AGO), ["restart", "now"]),
+        (running(FAR_AHEAD), []),
+        # the first start of a network has to go on all hosts before any of them can be ready
+        ({"ActiveState": "inactive", "UnitFileState": "enabled"}, ["daemon-reload", "start"]),
+    ):
+        systemd = FakeSystemd(monkeypatch, properties)
+        converge([item], dry=False)
+        assert systemd.verbs[-2:] == last
 
 
 def test_a_unit_that_did_not_start_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 from provchain.lab import faults, names
 from provchain.lab.shell import run
 from provchain.paths import network_dir, spec_file
 from provchain.spec import digest
+from tests.host import engine as engines
+from tests.host import network as networks
 from tests.system.lifecycle import Lifecycle
 
 
@@ -54,6 +57,29 @@ def test_a_killed_host_and_a_removed_rule_are_seen_and_repaired(running: Lifecyc
     assert running.births()[victim] is not None
     assert rule in _rules(spec.network), "the rule is still missing"
     assert running.drift() == []
+
+
+def test_a_restart_goes_from_node_to_node(running: Lifecycle) -> None:
+    """Every node is due for a restart at once; still no two are away at the same time."""
+    spec = running.spec
+    network, unit = networks.load(spec), engines.load(spec.engine.name).unit
+    for name in network.nodes:
+        network.run(name, "touch", "/etc/systemd/system/" + unit)
+
+    def started(name: str) -> float:
+        shown = network.run(
+            name, "systemctl", "show", "--value", "--property=ActiveEnterTimestampMonotonic", unit
+        )
+        return int(shown) / 1e6
+
+    before = network.each(network.nodes, started)
+    running.up()
+    after = network.each(network.nodes, started)
+    assert all(after[name] > before[name] for name in network.nodes), (before, after)
+    # whoever was restarted was waited for until it had taken a block, which it could not do at once
+    times = sorted(after.values())
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert min(gaps) > spec.consensus.block_interval_ms / 1000 / 2, gaps
 
 
 def _rules(network: str) -> list[str]:

@@ -12,6 +12,7 @@ from provnode import __version__
 from provnode.cli.main import RefusalError, print_json
 
 _SECONDS = 15.0
+_POLL_SECONDS = 0.2
 # to the terminal's upper left, and nothing below (ECMA-48: CUP, ED)
 _CLEAR = "\x1b[H\x1b[J"
 
@@ -65,6 +66,24 @@ def _show(given: argparse.Namespace, found: dict[str, Any]) -> None:
             ", ".join(f"{p['name']} ({p['organisation']}) {p['height']}" for p in value) if peers else value
         )
         print(f"{key.replace('_', ' '):<20} {shown}")
+
+
+def wait(given: argparse.Namespace) -> int:
+    """Return once the node has taken a block since it was first asked, and has no more to catch up with."""
+    end = time.monotonic() + given.seconds
+    first, last = -1, "no answer"
+    while time.monotonic() < end:
+        try:
+            (found,) = _call(given.socket, ("node_status", {}))
+        except RefusalError as error:
+            last = str(error)  # it is starting
+        else:
+            first = found["height"] if first < 0 else first
+            if found["height"] > first and not found["syncing"]:
+                return 0
+            last = f"height {found['height']}, syncing: {found['syncing']}, problem: {found['problem']}"
+        time.sleep(_POLL_SECONDS)
+    raise RefusalError(f"not ready within {given.seconds:g} s: {last}")
 
 
 def log_level(given: argparse.Namespace) -> int:

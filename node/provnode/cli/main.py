@@ -74,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument(
         "--watch", type=float, metavar="SECONDS", help="ask again after so many seconds, until interrupted"
     )
+    wait = add("wait", "local:wait", "wait until the node here follows the chain again", "wait --seconds 60")
+    wait.add_argument("--seconds", type=float, default=60.0, help="how long at most")
+    wait.add_argument("--socket", type=Path, default=SOCKET, help="the node's unix socket")
     level = add("log-level", "local:log_level", "show or set what is logged", "log-level debug")
     level.add_argument(
         "level",

@@ -43,6 +43,15 @@ def test_the_log_level_is_shown_and_set(chain: Chain) -> None:
     assert provnode("log-level", "info", *at).stdout == "info\n"
 
 
+def test_wait_returns_with_the_next_block(chain: Chain, tmp_path: Path) -> None:
+    (before,) = lines(provnode("status", "--json", "--socket", chain.socket))
+    assert provnode("wait", "--seconds", "30", "--socket", chain.socket).returncode == 0
+    (after,) = lines(provnode("status", "--json", "--socket", chain.socket))
+    assert after["height"] > before["height"]
+    text = refusal(provnode("wait", "--seconds", "0.5", "--socket", tmp_path / "none.sock"))
+    assert "not ready within 0.5 s: " in text and "does the node run here?" in text
+
+
 def test_status_is_watched_until_interrupted(chain: Chain) -> None:
     command = [
         sys.executable,

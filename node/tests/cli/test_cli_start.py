@@ -18,6 +18,7 @@ COMMANDS = (
     "run",
     "status",
     "log-level",
+    "wait",
     "block",
     "keygen",
     "csr",

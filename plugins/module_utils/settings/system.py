@@ -163,10 +163,15 @@ class Sysctl(Setting):
 
 @dataclass(frozen=True)
 class Unit(Setting):
-    """``unit``: a systemd unit, enabled and running, and newer than the files in ``restart_on``."""
+    """``unit``: a systemd unit, enabled and running, and newer than the files in ``restart_on``.
+
+    ``ready`` is a command that returns, well, once the service does its work again: after a restart it is
+    waited for, so that what goes from host to host never takes the next one away too early.
+    """
 
     name: str
     restart_on: list[str] = field(default_factory=list)
+    ready: list[str] = field(default_factory=list)
 
     def apply(self, dry: bool, changed: frozenset[str]) -> Result:
         found, result = _properties(self.name), Result()
@@ -193,6 +198,8 @@ class Unit(Setting):
                 raise SettingError(
                     f"{self.name}: {state} after systemctl {verb}; see journalctl -u {self.name}"
                 )
+        if verb == "restart" and self.ready:
+            run(*self.ready)
         return result
 
 

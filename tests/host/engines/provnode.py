@@ -20,6 +20,7 @@ class Provnode:
 
     unit = "provnode.service"
     user = "provnode"
+    data = "/var/lib/provnode/data"
     services = ("p2p", "rpc")
     families = frozenset({"AF_INET", "AF_INET6", "AF_UNIX"})
     sandbox: Mapping[str, str] = {
