@@ -49,11 +49,22 @@ def prepare(config: Config) -> Setup:
             f"the certificate is of {own.name!r} of {own.organisation!r}, "
             f"the configuration of {config.name!r} of {config.organisation!r}"
         )
-    key = load_key(Path(config.consensus_key), provider) if config.consensus_key else None
+    key, next_key = (
+        load_key(Path(name), provider) if name else None
+        for name in (config.consensus_key, config.next_consensus_key)
+    )
     peers = [KnownPeer(p.name, p.organisation, p.address, p.p2p_port, p.dial) for p in config.peers]
     listen = config.listen
     return Setup(
-        genesis, identity, key, provider, Path(config.data_dir), listen.address, listen.p2p_port, peers
+        genesis,
+        identity,
+        key,
+        provider,
+        Path(config.data_dir),
+        listen.address,
+        listen.p2p_port,
+        peers,
+        next_key,
     )
 
 
@@ -97,7 +108,7 @@ def init(given: argparse.Namespace) -> int:
         found = {
             "name": node.identity.own.name,
             "organisation": node.identity.own.organisation,
-            "validator": setup.key is not None,
+            "validator": node.status().validator,
             "height": node.ledger.height,
             "genesis_hash": node.ledger.genesis.hash.hex(),
             "certificate_expires": node.identity.own.expires.isoformat(),

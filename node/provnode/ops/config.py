@@ -48,7 +48,11 @@ class PeerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file. ``consensus_key`` belongs to a validator, ``client_key`` to a registered signer."""
+    """The whole file.
+
+    ``consensus_key`` belongs to a validator, ``next_consensus_key`` is what it is to be re-keyed to,
+    ``client_key`` belongs to a registered signer.
+    """
 
     name: Name
     organisation: Name
@@ -58,6 +62,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_dir: str = ""
     listen: Listen | None = None
     consensus_key: str = ""
+    next_consensus_key: str = ""
     client_key: str = ""
     client_id: str = ""
     admin_socket: str = "/run/provnode/admin.sock"

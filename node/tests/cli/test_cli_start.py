@@ -180,7 +180,7 @@ def other_genesis(chain: Chain) -> str:
 
 def other_key(chain: Chain) -> str:
     assert provnode("keygen", "--out", chain.keys["v1"], "--force").returncode == 0
-    return "the consensus key is not the one that the genesis lists for 'v1'"
+    return "the consensus key is not the one that the chain lists for 'v1'"
 
 
 def loose_key(chain: Chain) -> str:
