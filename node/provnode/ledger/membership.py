@@ -156,10 +156,8 @@ def _tried(found: Membership, due: Change, new: Change) -> Membership:
     except TxError as error:
         if due is new:
             raise
-        text = (
-            f"change {due.sequence}, due at height {due.effective_height}, could not follow: {error.message}"
-        )
-        raise _unfit(text) from None
+        place = f"change {due.sequence}, due at height {due.effective_height}"
+        raise TxError(TxCode.UNFIT_CHANGE, f"{place}, could not follow: {error.message}") from None
 
 
 def _check_set(active: tuple[Validator, ...], height: int, limits: Limits) -> None:

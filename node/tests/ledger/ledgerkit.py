@@ -79,7 +79,7 @@ class Chain:
     def __post_init__(self) -> None:
         organisations = ("zjex", "zjfin", "zjdata", "zjcsd")
         self.keys: dict[str, PrivateKey] = {f"v{n}": self.provider.generate() for n in range(1, 5)}
-        signers = ("a1@zjex", "a2@zjex", "m1@zjfin")
+        signers = ("a1@zjex", "a2@zjex", "m1@zjfin", "m2@zjdata", "m3@zjcsd")
         self.signers: dict[str, PrivateKey] = {name: self.provider.generate() for name in signers}
         self.document: dict[str, Any] = {
             "format": 1,
