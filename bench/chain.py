@@ -60,7 +60,9 @@ def _catch_up(network: Network, unit: str, seconds: float, in_flight: int) -> di
     """Stop a validator during a load, start it again, and measure until it has the others' height."""
     away = network.spec.validators[-1].name
     others = [name for name in network.nodes if name != away]
+    stopping = time.monotonic()
     network.run(away, "systemctl", "stop", unit)
+    stopped = time.monotonic() - stopping
     before = max(network.heights(others).values())
     loaded = _load(network, seconds, in_flight)
     target = max(network.heights(others).values())
@@ -75,6 +77,7 @@ def _catch_up(network: Network, unit: str, seconds: float, in_flight: int) -> di
         "blocks_behind": target - before,
         "transactions_behind": loaded["committed"],
         "seconds": round(taken, 2),
+        "stop_seconds": round(stopped, 2),
         "with_three_of_four": loaded,
     }
 
