@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, "/opt/provnode/current/lib")
 
-from provnode.cli.keys import load_key
+from provnode.cli.keys import find_kek, load_key
 from provnode.crypto import get_provider
 from provnode.ledger.genesis import parse_genesis
 from provnode.ledger.transactions import sign_transaction
@@ -32,7 +32,7 @@ _MOST = 1500  # transactions signed in advance for each second of load; more tha
 def _signed(asked: dict[str, Any]) -> list[str]:
     config = load_config(_CONFIG)
     provider = get_provider(config.provider)
-    key = load_key(Path(config.client_key), provider)
+    key = load_key(Path(config.client_key), provider, "client", find_kek(config.kek_credential))
     genesis = parse_genesis(json.loads(Path(config.genesis).read_text(encoding="utf-8")))
     found = []
     for number in range(asked["in_flight"] + int(_MOST * asked["seconds"])):

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from provnode.cli.keys import load_key
+from provnode.cli.keys import find_kek, load_key
 from provnode.cli.main import RefusalError, print_json
 from provnode.crypto import CryptoError, get_provider
+from provnode.crypto.sealed import opener
 from provnode.ledger.canonical import CanonicalError, decode
 from provnode.ledger.errors import GenesisError
 from provnode.ledger.genesis import Genesis, load_genesis
@@ -100,7 +101,8 @@ class Host:
                 raise RefusalError(f"node {self.node!r} is not in the configuration; known: {known}")
             files, organisation = config.identity, peer.organisation
             allowed = frozenset(self.genesis.organisations)
-            identity = Identity(Path(files.key), Path(files.cert), Path(files.trust_dir), allowed)
+            paths = Path(files.key), Path(files.cert), Path(files.trust_dir)
+            identity = Identity(*paths, allowed, opener("tls", find_kek(config.kek_credential)))
             expected = Peer(peer.name, organisation)
             client = await Client.remote(peer.address, peer.rpc_port, identity, expected)
         try:
@@ -128,7 +130,9 @@ class _Signer:
         if not config.client_key:
             raise RefusalError("client_key: is missing in the configuration; this host may not submit")
         self._provider = get_provider(config.provider)
-        self._key = load_key(Path(config.client_key), self._provider)
+        self._key = load_key(
+            Path(config.client_key), self._provider, "client", find_kek(config.kek_credential)
+        )
         self._id = config.client_id
         self._genesis = host.genesis.hash
 

@@ -30,6 +30,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--watch: allowed are {_SHORTEST_WATCH:g} seconds and more")
     if getattr(given, "force", False) and given.out is None:
         parser.error("--force goes with --out")
+    if getattr(given, "seal", None) is not None and not given.kek:
+        parser.error("--seal needs --kek")
     module, function = given.run.split(":")
     try:
         code: int = getattr(importlib.import_module(f"provnode.cli.{module}"), function)(given)
@@ -89,19 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     block.add_argument("height", type=int)
     block.add_argument("--socket", type=Path, default=SOCKET, help="the node's unix socket")
 
-    keygen = add("keygen", "keys:keygen", "make an SM2 key and print its public key", "keygen --out key.pem")
-    which = keygen.add_mutually_exclusive_group(required=True)
-    which.add_argument("--out", type=Path, help="write a new private key here, mode 0600")
-    which.add_argument("--ensure", type=Path, help="like --out, but keep a key that is there")
-    which.add_argument("--show", type=Path, help="only print the public key of this private key")
-    keygen.add_argument("--force", action="store_true", help="--out: replace a key that is there")
-    csr = add(
-        "csr", "keys:csr", "print a certificate request", "csr --key key.pem --name v1 --organisation zjex"
-    )
-    csr.add_argument("--key", type=Path, required=True)
-    csr.add_argument("--name", required=True)
-    csr.add_argument("--organisation", required=True)
-
+    _add_key_commands(add)
     _add_client_commands(add)
     verify = add("verify", "verify:verify", "verify a proof bundle against a genesis", "verify proof.json")
     verify.add_argument("bundle", type=Path, help="a file as `provnode tx prove` prints it")
@@ -109,6 +99,25 @@ def _parser() -> argparse.ArgumentParser:
     version = add("version", "local:version", "print the version", "version --json")
     version.add_argument("--json", action="store_true", help="print JSON")
     return parser
+
+
+def _add_key_commands(add: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:
+    keygen = add("keygen", "keys:keygen", "make an SM2 key and print its public key", "keygen --out key.pem")
+    which = keygen.add_mutually_exclusive_group(required=True)
+    which.add_argument("--out", type=Path, help="write a new private key here, mode 0600")
+    which.add_argument("--ensure", type=Path, help="like --out, but keep a key that is there")
+    which.add_argument("--seal", type=Path, help="seal the plain key in this file, in place")
+    which.add_argument("--show", type=Path, help="only print the public key of this private key")
+    keygen.add_argument("--force", action="store_true", help="--out: replace a key that is there")
+    keygen.add_argument("--pem", action="store_true", help="print the public key as PEM")
+    _sealing(keygen, "consensus")
+    csr = add(
+        "csr", "keys:csr", "print a certificate request", "csr --key key.pem --name v1 --organisation zjex"
+    )
+    csr.add_argument("--key", type=Path, required=True)
+    csr.add_argument("--name", required=True)
+    csr.add_argument("--organisation", required=True)
+    _sealing(csr, "tls")
 
 
 def _add_client_commands(add: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:
@@ -135,6 +144,21 @@ def _add_client_commands(add: Callable[[str, str, str, str], argparse.ArgumentPa
         parser.add_argument(
             "--node", help="the RPC node to ask; this host's own node, or the first peer, if left out"
         )
+
+
+def _sealing(parser: argparse.ArgumentParser, purpose: str) -> None:
+    parser.add_argument(
+        "--kek",
+        default="",
+        metavar="CREDENTIAL",
+        help="the systemd credential that keys here are sealed under",
+    )
+    parser.add_argument(
+        "--purpose",
+        choices=("consensus", "client", "tls"),
+        default=purpose,
+        help=f"what the sealed key is for ({purpose})",
+    )
 
 
 def _config(parser: argparse.ArgumentParser) -> None:

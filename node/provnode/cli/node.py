@@ -14,6 +14,7 @@ from pathlib import Path
 from provnode.cli.keys import load_key
 from provnode.cli.main import RefusalError, print_json
 from provnode.crypto import CryptoError, get_provider
+from provnode.crypto.sealed import load_kek, opener
 from provnode.ledger.errors import GenesisError
 from provnode.ledger.genesis import load_genesis
 from provnode.net.errors import NetError
@@ -38,7 +39,9 @@ def prepare(config: Config) -> Setup:
         provider = get_provider(config.provider)
         organisations = frozenset(genesis.organisations)
         files = config.identity
-        identity = Identity(Path(files.key), Path(files.cert), Path(files.trust_dir), organisations)
+        kek = load_kek(config.kek_credential)
+        paths = Path(files.key), Path(files.cert), Path(files.trust_dir)
+        identity = Identity(*paths, organisations, opener("tls", kek))
     except (GenesisError, CryptoError, NetError) as error:
         raise RefusalError(str(error)) from None
     except OSError as error:
@@ -50,7 +53,7 @@ def prepare(config: Config) -> Setup:
             f"the configuration of {config.name!r} of {config.organisation!r}"
         )
     key, next_key = (
-        load_key(Path(name), provider) if name else None
+        load_key(Path(name), provider, "consensus", kek) if name else None
         for name in (config.consensus_key, config.next_consensus_key)
     )
     peers = [KnownPeer(p.name, p.organisation, p.address, p.p2p_port, p.dial) for p in config.peers]

@@ -18,9 +18,8 @@ from typing import Any
 from provnode.crypto.hashing import sm3
 from provnode.crypto.libcrypto import load
 from provnode.crypto.provider import PUBLIC_KEY_BYTES, SM2_ID, CryptoError, PrivateKey
+from provnode.crypto.spki import SPKI
 
-# SubjectPublicKeyInfo of an uncompressed point, up to the point: id-ecPublicKey, SM2 (1.2.156.10197.1.301)
-_SPKI = bytes.fromhex("3059301306072a8648ce3d020106082a811ccf5501822d034200")
 # DER of two integers below 2^256
 _MAX_SIGNATURE = 72
 _MAX_PEM = 16 * 1024
@@ -166,7 +165,7 @@ def _parse_public(point: bytes) -> _Handle | None:
     if len(point) != PUBLIC_KEY_BYTES or point[0] != 4:
         return None
     _lib.ERR_clear_error()
-    spki = _SPKI + point
+    spki = SPKI + point
     found = _lib.d2i_PUBKEY(None, ctypes.byref(ctypes.c_char_p(spki)), len(spki))
     if not found:
         _lib.ERR_clear_error()

@@ -8,7 +8,7 @@ read anew for the next connection when they change on the disk: rotation needs n
 from __future__ import annotations
 
 import logging
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,8 @@ from OpenSSL import SSL, crypto
 # for what pyOpenSSL has no method: signature algorithms and groups (RFC 8446 sections 4.2.3 and 4.2.7)
 from OpenSSL._util import lib
 
+from provnode.crypto.provider import CryptoError
+from provnode.crypto.spki import SPKI
 from provnode.net.errors import IdentityError, TlsError
 from provnode.net.events import log_event
 
@@ -29,8 +31,6 @@ SUITE = "TLS_SM4_GCM_SM3"
 GROUP = "curveSM2"
 SIGNATURE = "sm2sig_sm3"
 _SM2_WITH_SM3 = "1.2.156.10197.1.501"
-# SubjectPublicKeyInfo (id-ecPublicKey, curve 1.2.156.10197.1.301), up to the coordinates of the point
-_SM2_KEY = bytes.fromhex("3059301306072a8648ce3d020106082a811ccf5501822d03420004")
 # a certificate, at most one intermediate, and the CA
 _DEPTH = 2
 
@@ -59,16 +59,25 @@ class _Loaded:
 class Identity:
     """The key, certificate and trusted CAs of this node.
 
-    `organisations` are those that may take part (the genesis lists them). Raises IdentityError when the files
+    `organisations` are those that may take part (the genesis lists them); `unseal` gives the PEM of what lies
+    in the key's file. Raises IdentityError when the files
     can't be used; later changes that can't be used are logged (`identity.reload_failed`), and the files read
     before stay in force.
     """
 
-    def __init__(self, key: Path, cert: Path, trust_dir: Path, organisations: Set[str]) -> None:
+    def __init__(
+        self,
+        key: Path,
+        cert: Path,
+        trust_dir: Path,
+        organisations: Set[str],
+        unseal: Callable[[bytes], bytes] = bytes,
+    ) -> None:
         self.key = key
         self.cert = cert
         self.trust_dir = trust_dir
         self.organisations = frozenset(organisations)
+        self._unseal = unseal
         self._stamp = self._look()
         self._loaded = self._load()
 
@@ -111,7 +120,7 @@ class Identity:
         found = _read_names(cert)
         _expect("certificate_signature", cert.signature_algorithm_oid.dotted_string, _SM2_WITH_SM3)
         spki = crypto.dump_publickey(crypto.FILETYPE_ASN1, crypto.X509.from_cryptography(cert).get_pubkey())
-        if not spki.startswith(_SM2_KEY):
+        if not spki.startswith(SPKI):
             raise TlsError("certificate_key", "the certificate's key is no SM2 key")
         try:
             usage = cert.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
@@ -166,17 +175,20 @@ class Identity:
                 raise IdentityError("trust", f"{self.trust_dir}: no CA of this node's own organisation")
             own = self._identify(leaf, root, ExtendedKeyUsageOID.CLIENT_AUTH, ders)
             _verify(leaf, root)
-            return _Loaded(own, ders, self._context(cas), self._context(cas))
+            key = crypto.load_privatekey(crypto.FILETYPE_PEM, self._unseal(self.key.read_bytes()), b"")
+            return _Loaded(own, ders, self._context(cas, key), self._context(cas, key))
         except OSError as error:
             raise IdentityError("files", f"{error.filename}: {error.strerror}") from error
         except ValueError as error:
             raise IdentityError("files", f"{self.cert} or {self.trust_dir}: {error}") from error
+        except CryptoError as error:
+            raise IdentityError("key", f"{self.key}: {error}") from error
         except TlsError as error:
             raise IdentityError(error.reason, f"{self.cert}: {error}") from error
         except (SSL.Error, crypto.Error) as error:
             raise IdentityError("files", f"{self.key}, {self.cert}: {describe(error)}") from error
 
-    def _context(self, cas: dict[str, x509.Certificate]) -> SSL.Context:
+    def _context(self, cas: dict[str, x509.Certificate], key: crypto.PKey) -> SSL.Context:
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_3_VERSION)
         context.set_max_proto_version(SSL.TLS1_3_VERSION)
@@ -196,7 +208,10 @@ class Identity:
         for ca in cas.values():
             store.add_cert(crypto.X509.from_cryptography(ca))
         context.use_certificate_chain_file(str(self.cert))
-        context.use_privatekey_file(str(self.key))
+        # pyOpenSSL's own call is deprecated in favour of keys of `cryptography`, which has none of SM2
+        if not lib.SSL_CTX_use_PrivateKey(context._context, key._pkey):
+            lib.ERR_clear_error()
+            raise IdentityError("files", f"{self.key}: is not the key of {self.cert}")
         context.check_privatekey()
         return context
 

@@ -17,6 +17,7 @@ class ConfigError(Exception):
 
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Credential = Annotated[str, msgspec.Meta(pattern="^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$")]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
@@ -51,7 +52,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file.
 
     ``consensus_key`` belongs to a validator, ``next_consensus_key`` is what it is to be re-keyed to,
-    ``client_key`` belongs to a registered signer.
+    ``client_key`` belongs to a registered signer. ``kek_credential`` names the systemd credential with the
+    key that all of these and the TLS key are sealed under; without it they are plain PEM, for development.
     """
 
     name: Name
@@ -65,6 +67,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     next_consensus_key: str = ""
     client_key: str = ""
     client_id: str = ""
+    kek_credential: Credential = ""
     admin_socket: str = "/run/provnode/admin.sock"
     provider: str = "openssl"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,8 @@ class Chain:
     """Everything in `root`: v1 (validator of zjex) and m1 (client of zjex), and their configurations."""
 
     root: Path
+    common: dict[str, object] = field(default_factory=dict)
+    """What stands in every configuration."""
 
     def __post_init__(self) -> None:
         self.provider = get_provider("openssl")
@@ -110,7 +112,7 @@ class Chain:
             found |= {"admin_socket": str(self.socket)}
         else:
             found |= {"client_key": str(self.keys["m1"]), "client_id": "m1@zjex", "peers": [self.peer("v1")]}
-        found = {key: value for key, value in (found | changes).items() if value is not None}
+        found = {key: value for key, value in (found | self.common | changes).items() if value is not None}
         path = self.root / f"{name}.toml"
         path.write_text("".join(f"{key} = {toml(value)}\n" for key, value in found.items()))
         return path

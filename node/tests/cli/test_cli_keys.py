@@ -96,3 +96,38 @@ def test_without_openssl_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PATH", str(tmp_path))
     done = provnode("csr", "--key", key, "--name", "v1", "--organisation", "zjex")
     assert "install the package openssl" in refusal(done)
+
+
+def test_a_key_is_born_sealed(tmp_path: Path, kek: str) -> None:
+    path = tmp_path / "tls.key"
+    (made,) = lines(provnode("keygen", "--out", path, "--kek", kek, "--purpose", "tls"))
+    assert path.read_bytes().startswith(b"provnode-sealed-key-1 tls ") and b"PRIVATE" not in path.read_bytes()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    # to tell the public key needs no KEK
+    assert lines(provnode("keygen", "--show", path)) == [made | {"created": False}]
+    assert lines(provnode("keygen", "--ensure", path, "--kek", kek, "--purpose", "tls")) == [
+        made | {"created": False}
+    ]
+    done = provnode("csr", "--key", path, "--kek", kek, "--name", "v1", "--organisation", "zjex")
+    command = ["openssl", "req", "-noout", "-verify", *VERIFY, "-pubkey"]
+    checked = subprocess.run(command, input=done.stdout, capture_output=True, text=True, check=True)
+    assert checked.stdout == provnode("keygen", "--show", path, "--pem").stdout
+    assert "the key is sealed" in refusal(provnode("keygen", "--ensure", path))
+    wrong = provnode("keygen", "--ensure", path, "--kek", kek)
+    assert "found tls, allowed: consensus" in refusal(wrong)
+
+
+def test_a_plain_key_is_sealed_in_place(tmp_path: Path, kek: str) -> None:
+    path = make_key(tmp_path / "key.pem")
+    (shown,) = lines(provnode("keygen", "--show", path))
+    assert "keygen --seal FILE" in refusal(provnode("keygen", "--ensure", path, "--kek", kek))
+    assert provnode("keygen", "--seal", path).returncode == 2
+    assert lines(provnode("keygen", "--seal", path, "--kek", kek)) == [shown]
+    assert b"PRIVATE" not in path.read_bytes()
+    assert lines(provnode("keygen", "--ensure", path, "--kek", kek)) == [shown]
+    assert [item.name for item in tmp_path.iterdir() if item.is_file()] == ["key.pem"]
+
+
+def test_a_credential_that_is_not_there_is_refused(tmp_path: Path, kek: str) -> None:
+    done = provnode("keygen", "--out", tmp_path / "key", "--kek", "other")
+    assert "credential 'other': No such file" in refusal(done) and not (tmp_path / "key").exists()
