@@ -184,6 +184,10 @@ class Node:
         """Take a transaction in, pass it on, give its id. It is durable once committed. Raises TxError."""
         return await self._submissions.submit(raw)
 
+    async def submit_many(self, raws: Sequence[bytes]) -> list[bytes | TxError]:
+        """`submit` of several at once: the id or the refusal of each, in order."""
+        return await self._submissions.submit_many(raws)
+
     async def wait_committed(self, txid: bytes, seconds: float) -> int:
         """The height of the block that made the transaction durable on this node.
 

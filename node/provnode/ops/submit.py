@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from provnode.ledger.app import Committed, Ledger
@@ -23,43 +24,58 @@ class Submissions:
         self._mempool = mempool
         self._threads = threads
         self._on_accepted = on_accepted
-        self._queue: asyncio.Queue[tuple[bytes, asyncio.Future[bytes | TxError]]] = asyncio.Queue(
-            _MOST_WAITING
-        )
+        self._queue: deque[tuple[Sequence[bytes], asyncio.Future[list[bytes | TxError]]]] = deque()
+        self._queued = 0
+        self._wake = asyncio.Event()
         self._waiters: dict[bytes, set[asyncio.Future[int]]] = {}
 
     @property
     def waiting(self) -> int:
         """How many submissions wait to be verified."""
-        return self._queue.qsize()
+        return self._queued
 
     async def run(self) -> None:
         """Check what clients submit, as many at a time as have come meanwhile."""
         while True:
-            items = [await self._queue.get()]
-            while len(items) < _BATCH and not self._queue.empty():
-                items.append(self._queue.get_nowait())
+            await self._wake.wait()
+            items = []
+            count = 0
+            while self._queue and count < _BATCH:
+                items.append(self._queue.popleft())
+                count += len(items[-1][0])
+            if not items:
+                self._wake.clear()
+                continue
             try:
-                outcomes = await self.offer([raw for raw, _ in items], None)
+                outcomes = await self.offer([raw for raws, _ in items for raw in raws], None)
             except BaseException:
                 for _, future in items:
                     future.cancel()
                 raise
-            for (_, future), outcome in zip(items, outcomes, strict=True):
+            finally:
+                self._queued -= count
+            at = 0
+            for raws, future in items:
                 if not future.done():
-                    future.set_result(outcome)
+                    future.set_result(outcomes[at : at + len(raws)])
+                at += len(raws)
 
     async def submit(self, raw: bytes) -> bytes:
         """The id of a client's transaction, now in the mempool. Raises TxError."""
-        future: asyncio.Future[bytes | TxError] = asyncio.get_running_loop().create_future()
-        try:
-            self._queue.put_nowait((raw, future))
-        except asyncio.QueueFull:
-            raise TxError(TxCode.POOL_FULL, "too many submissions wait, try again later") from None
-        outcome = await future
+        outcome = (await self.submit_many([raw]))[0]
         if isinstance(outcome, TxError):
             raise outcome
         return outcome
+
+    async def submit_many(self, raws: Sequence[bytes]) -> list[bytes | TxError]:
+        """The id or the refusal of each of a client's transactions, in order. Raises TxError `pool_full`."""
+        if self._queued + len(raws) > _MOST_WAITING:
+            raise TxError(TxCode.POOL_FULL, "too many submissions wait, try again later")
+        future: asyncio.Future[list[bytes | TxError]] = asyncio.get_running_loop().create_future()
+        self._queue.append((raws, future))
+        self._queued += len(raws)
+        self._wake.set()
+        return await future
 
     async def offer(self, txs: Sequence[bytes], source: str | None) -> list[bytes | TxError]:
         """Put transactions into the mempool; what is new is passed on. `source` is the peer, if any."""

@@ -40,9 +40,9 @@ class Caller:
         if right not in self._rights:
             raise RpcError(FORBIDDEN, f"{self.name} has no right to {right.value}")
 
-    async def turn(self) -> None:
-        """Wait until this caller may have another request."""
-        if self._bucket is not None and (delay := self._bucket.take(1, time.monotonic())):
+    async def turn(self, count: int = 1) -> None:
+        """Wait until this caller may have so many requests more."""
+        if self._bucket is not None and (delay := self._bucket.take(count, time.monotonic())):
             await asyncio.sleep(delay)
 
 

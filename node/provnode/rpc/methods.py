@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +23,8 @@ log = logging.getLogger(__name__)
 _LONGEST_WAIT = 60
 # JR/T 0314-2024 clause 6: header.content.object_id
 _LONGEST_OBJECT_ID = 128
-_HEX = re.compile(r"([0-9a-f]{2})*")
+MAX_SUBMITTED = 256
+"""Transactions in one `submit_transactions`."""
 Params = dict[str, Any]
 
 
@@ -60,6 +60,7 @@ class Methods:
             "submit_transaction": _Entry(
                 self._submit, {"transaction": str}, {"wait_seconds": int}, Right.SUBMIT
             ),
+            "submit_transactions": _Entry(self._submit_many, {"transactions": list}, {}, Right.SUBMIT),
             "wait_transaction": _Entry(self._wait, {"txid": str}, {"seconds": int}),
             "log_level": _Entry(self._log_level, {}, {"level": str}, Right.OPERATE),
         }
@@ -74,6 +75,9 @@ class Methods:
         entry = self._table[name]
         caller.require(entry.right)
         _check_params(params, entry.needed, entry.optional)
+        if name == "submit_transactions":
+            # each counts as a request of its own; the first was counted with the call
+            await caller.turn(max(0, min(len(params["transactions"]), MAX_SUBMITTED) - 1))
         try:
             return await entry.run(params)
         except NotFoundError as error:
@@ -145,6 +149,20 @@ class Methods:
         if seconds is None:
             return {"txid": txid.hex()}
         return {"txid": txid.hex(), "height": await self._node.wait_committed(txid, seconds)}
+
+    async def _submit_many(self, params: Params) -> object:
+        found = params["transactions"]
+        if not 0 < len(found) <= MAX_SUBMITTED:
+            text = f"transactions: found {len(found)}, allowed: 1 to {MAX_SUBMITTED}"
+            raise RpcError(INVALID_PARAMS, text)
+        # all are read before one is taken: a refused request has no effect
+        raws = [_hex(f"transactions/{place}", text) for place, text in enumerate(found)]
+        return [
+            {"code": str(outcome.code), "message": outcome.message}
+            if isinstance(outcome, TxError)
+            else {"txid": outcome.hex()}
+            for outcome in await self._node.submit_many(raws)
+        ]
 
     async def _wait(self, params: Params) -> object:
         txid = _txid(params)
@@ -218,10 +236,18 @@ def _height(params: Params) -> int:
 
 
 def _bytes(params: Params, key: str) -> bytes:
-    text: str = params[key]
-    if not _HEX.fullmatch(text):
+    return _hex(key, params[key])
+
+
+def _hex(key: str, text: object) -> bytes:
+    try:
+        found = bytes.fromhex(text) if isinstance(text, str) else None
+    except ValueError:
+        found = None
+    # one spelling only: no spaces, no capitals
+    if found is None or found.hex() != text:
         raise RpcError(INVALID_PARAMS, f"{key}: allowed are pairs of lower-case hexadecimal digits")
-    return bytes.fromhex(text)
+    return found
 
 
 def _txid(params: Params) -> bytes:

@@ -25,6 +25,8 @@ from provnode.rpc.methods import Methods
 
 log = logging.getLogger(__name__)
 _HEADER_BYTES = 16 * 1024
+# of several transactions in one request, in hexadecimal
+_BATCH_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class RpcServer:
         genesis = node.ledger.genesis
         self._callers = Callers(genesis.organisations, limits.requests_a_second, limits.burst)
         # a transaction in hexadecimal, and room for what stands around it
-        self._longest = 2 * genesis.params.max_tx_bytes + 64 * 1024
+        self._longest = max(2 * genesis.params.max_tx_bytes, _BATCH_BYTES) + 64 * 1024
         self._tls: Server | None = None
         self._unix: asyncio.Server | None = None
         self._socket: Path | None = None

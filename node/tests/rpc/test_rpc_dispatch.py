@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from provnode.net.limits import Bucket
 from provnode.rpc import errors
 from provnode.rpc.access import LOCAL, Caller, Callers, Right
 from provnode.rpc.dispatch import MAX_BATCH, Dispatcher
+from provnode.rpc.methods import Methods as NodeMethods
+from tests.support.network import LocalNetwork
 
 Json = Any  # what json.loads gives
 DEEP = b"[" * 40 + b"]" * 40
@@ -183,6 +186,23 @@ def test_each_request_of_a_batch_takes_its_turn() -> None:
         # the bucket had two; the others would wait for many minutes
         assert ["result" in one for one in found] == [True, True, False, False]
         assert dispatcher.outcomes == {("echo", 0): 2, ("echo", errors.TIMED_OUT): 2}
+
+    asyncio.run(scenario())
+
+
+def test_each_transaction_of_a_submission_takes_its_turn(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        network = LocalNetwork(tmp_path)
+        await network.start("v1")
+        caller = Caller("v1@zjex", frozenset(Right), Bucket(0.001, 2.0, time.monotonic()))
+        dispatcher = Dispatcher(NodeMethods(network.nodes["v1"]), 1.0)
+        for count, code in ((2, 0), (1, errors.TIMED_OUT)):
+            params = {"transactions": [network.transaction().hex() for _ in range(count)]}
+            await dispatcher.answer(
+                caller, json.dumps(request("submit_transactions", params=params)).encode()
+            )
+            assert dispatcher.outcomes["submit_transactions", code] == 1
+        await network.stop()
 
     asyncio.run(scenario())
 

@@ -67,6 +67,13 @@ def test_a_transaction_goes_in_by_tls_and_every_method_tells_of_it(tmp_path: Pat
         needed = "name network chain_id version height block_hash block_time state_root genesis_hash"
         needed += " validator syncing peers certificate_expires organisation"
         assert set(needed.split()) <= set(status)
+        more = [it.network.transaction().hex() for _ in range(3)]
+        *ids, malformed, before = await client.call(
+            "submit_transactions", transactions=[*more, "ff", raw.hex()]
+        )
+        assert [one["code"] for one in (malformed, before)] == ["malformed", "duplicate"]
+        for one in ids:
+            assert (await client.call("wait_transaction", txid=one["txid"]))["height"] > height
         with pytest.raises(CallError, match="committed before") as again:
             await client.call("submit_transaction", transaction=raw.hex())
         assert again.value.answered and again.value.code
@@ -104,6 +111,12 @@ def test_a_transaction_goes_in_by_tls_and_every_method_tells_of_it(tmp_path: Pat
         ("submit_transaction", {"transaction": ""}, errors.REFUSED),
         ("submit_transaction", {"transaction": "ff" * 100}, errors.REFUSED),
         ("submit_transaction", {"transaction": "", "wait_seconds": 61}, errors.INVALID_PARAMS),
+        ("submit_transaction", {"transaction": "FF"}, errors.INVALID_PARAMS),
+        ("submit_transaction", {"transaction": "f f"}, errors.INVALID_PARAMS),
+        ("submit_transactions", {"transactions": []}, errors.INVALID_PARAMS),
+        ("submit_transactions", {"transactions": ["00"] * 257}, errors.INVALID_PARAMS),
+        ("submit_transactions", {"transactions": [1]}, errors.INVALID_PARAMS),
+        ("submit_transactions", {"transactions": "00"}, errors.INVALID_PARAMS),
         ("wait_transaction", {"txid": "00" * 32, "seconds": 0}, errors.INVALID_PARAMS),
         ("wait_transaction", {"txid": "00" * 32, "seconds": 1}, errors.TIMED_OUT),
         ("no_method", {}, errors.METHOD_NOT_FOUND),
@@ -159,7 +172,7 @@ def test_http_that_is_wrong_is_refused_and_the_server_lives_on(tmp_path: Path) -
             (404, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"),
             (404, b"DELETE /health HTTP/1.1\r\nhost: x\r\n\r\n"),
             (413, POST + f"content-length: {limit + 1}\r\n\r\n".encode() + b"x" * (limit + 1)),
-            (413, POST + b"transfer-encoding: chunked\r\n\r\n" + 4 * chunk),
+            (413, POST + b"transfer-encoding: chunked\r\n\r\n" + (limit // 65_536 + 1) * chunk),
         ]
         for status, sent in cases:
             found, body = await it.raw(sent)

@@ -1,0 +1,142 @@
+"""The chain's speed beside CometBFT's kvstore, on the same machine in the same run. Prints one JSON object.
+
+    python bench/compare.py --nodes 4 --size 256 --seconds 20 --rounds 2 [--alone]
+    python bench/compare.py --soak 300          memory of each node under load, and its slope
+
+Both are networks of processes on loopback and take turns. CometBFT has its default configuration and its own
+load generator, and checks no signature; provnode verifies the SM2 signature of every transaction on every
+node. Objects of JR/T 0314 carry a header of their own: a transaction of provnode is at least as long as its
+smallest object, whatever `--size` asks for; its real length is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.loopback.cometbft import CometBft
+from bench.loopback.measure import Watch, figures
+from bench.loopback.phases import phases
+from bench.loopback.provnode import Provnode
+from bench.machine import environment
+
+_WARM_UP = 4.0
+# transactions signed in advance for each second of load: more than are committed
+_MOST = {"openssl": 1_500, "native": 7_000}
+_SOAK_SAMPLES = 60
+
+
+def _round(system: Provnode | CometBft, seconds: int) -> dict[str, Any]:
+    """One load on a new chain."""
+    load_before = os.getloadavg()[0]
+    system.start()
+    try:
+        used = system.processes.cpu_seconds()
+        with Watch(system.height) as watch, system.load(seconds) as sent:
+            pass
+        used = system.processes.cpu_seconds() - used
+        system.processes.check()
+    finally:
+        system.stop()
+    found = figures(watch.seen, sent[0], _WARM_UP)
+    committed = sum(height is not None for height, _ in sent[0].sent)
+    found["node_cpu_us_per_tx"] = round(used / max(committed, 1) / system.count * 1e6, 1)
+    found["client_cpu_seconds"] = round(sent[0].client_cpu_seconds, 1)
+    return {"system": system.name, "load_1min_before": round(load_before, 2), **found}
+
+
+def _soak(system: Provnode, seconds: int) -> dict[str, Any]:
+    """Resident memory of each node under load, and how fast it grows after the first third."""
+    system.start()
+    samples: list[tuple[float, dict[str, int]]] = []
+    try:
+        with system.load(seconds) as sent:
+            began = time.monotonic()
+            while (at := time.monotonic() - began) < seconds:
+                samples.append((at, system.processes.resident_bytes()))
+                time.sleep(seconds / _SOAK_SAMPLES)
+        system.processes.check()
+    finally:
+        system.stop()
+    settled = [(at, found) for at, found in samples if at >= seconds / 3]
+    times = [at for at, _ in settled]
+    slope = {
+        name: round(
+            statistics.linear_regression(times, [one[name] for _, one in settled]).slope * 60 / 2**20, 2
+        )
+        for name in samples[0][1]
+    }
+    mib = {name: [round(one[name] / 2**20) for _, one in samples[:: _SOAK_SAMPLES // 6]] for name in slope}
+    committed = sum(height is not None for height, _ in sent[0].sent)
+    return {
+        "seconds": seconds,
+        "committed": committed,
+        "tx_per_second": round(committed / (sent[0].ended - sent[0].began), 1),
+        "resident_mib": mib,
+        "slope_mib_per_minute": slope,
+    }
+
+
+def _compare(options: argparse.Namespace, ours: Provnode, theirs: CometBft | None) -> dict[str, Any]:
+    rounds: list[dict[str, Any]] = []
+    systems: list[Provnode | CometBft] = [ours] if theirs is None else [theirs, ours]
+    for _ in range(options.rounds):
+        rounds += [_round(system, options.seconds) for system in systems]
+    rates = {
+        system.name: statistics.mean(one["tx_per_second"] for one in rounds if one["system"] == system.name)
+        for system in systems
+    }
+    ratio = None if theirs is None else round(rates["provnode"] / rates["cometbft"], 3)
+    means = {name: round(rate, 1) for name, rate in rates.items()}
+    return {"ratio": ratio, "tx_per_second": means, "rounds": rounds}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--nodes", type=int, default=4)
+    parser.add_argument("--size", type=int, default=256, help="least bytes of a transaction")
+    parser.add_argument("--seconds", type=int, default=20, help="length of each load")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--interval", type=int, default=1_000, help="block interval in milliseconds")
+    parser.add_argument("--in-flight", type=int, default=8_000, help="transactions that wait at a time")
+    parser.add_argument("--provider", default="openssl", choices=sorted(_MOST), help="of cryptography")
+    parser.add_argument("--alone", action="store_true", help="leave CometBFT out")
+    parser.add_argument("--soak", type=int, metavar="SECONDS", help="watch the nodes' memory instead")
+    options = parser.parse_args()
+    about = environment()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        roots = [Path(folder) / name for name in ("ours", "theirs")]
+        for root in roots:
+            root.mkdir()
+        ours = Provnode(
+            roots[0], options.nodes, options.size, options.interval, options.in_flight, options.provider
+        )
+        seconds = options.soak or options.seconds
+        length = ours.sign(options.in_flight + _MOST[options.provider] * seconds)
+        found = {
+            "bench": "compare",
+            "environment": about,
+            "nodes": options.nodes,
+            "bytes_per_transaction": {"asked": options.size, "provnode": length},
+            "provider": options.provider,
+            "configured_interval_ms": options.interval,
+            "in_flight": options.in_flight,
+        }
+        if options.soak:
+            found |= {"bench": "soak", **_soak(ours, options.soak)}
+        else:
+            theirs = None if options.alone else CometBft(roots[1], options.nodes, options.size)
+            found["phases_us_per_tx"] = phases(roots[0], options.provider)
+            found |= _compare(options, ours, theirs)
+    print(json.dumps(found, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""A network of provnode processes on loopback, one organisation a validator, under a load of objects."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from provnode.crypto.provider import get_provider
+from tests.support.network import free_ports
+from tests.support.pki import make_ca, make_trust
+
+from bench.loopback.http import UnixRpc
+from bench.loopback.measure import Load
+from bench.loopback.processes import Processes
+from bench.machine import ROOT
+
+NODE = ROOT / "node"
+SIGNER = "client@org1"
+_PARAMS = {
+    "max_block_bytes": 8 * 1024 * 1024,
+    "max_tx_bytes": 65_536,
+    "propose_timeout_ms": 3_000,
+    "vote_timeout_ms": 1_000,
+    "timeout_delta_ms": 500,
+}
+
+
+@dataclass
+class Provnode:
+    """A network of `count` validators under `root`; `size` is the least length of a transaction in bytes."""
+
+    root: Path
+    count: int
+    size: int
+    interval_ms: int
+    in_flight: int
+    provider: str
+    name: str = "provnode"
+    env: dict[str, str] = field(default_factory=dict)
+    processes: Processes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.processes = Processes(self.root)
+        self._names = [f"v{number}" for number in range(1, self.count + 1)]
+        self._organisations = [f"org{number}" for number in range(1, self.count + 1)]
+        self._transactions = self.root / "transactions"
+        provider = get_provider(self.provider)
+        cas = [make_ca(self.root / "pki" / name, name) for name in self._organisations]
+        make_trust(self.root / "trust", cas)
+        keys = {}
+        for name, ca in zip(self._names, cas, strict=True):
+            ca.issue(self.root / name, name)
+            keys[name] = provider.generate()
+        keys["client"] = provider.generate()
+        for name, key in keys.items():
+            path = self.root / f"{name}.pem"
+            path.write_bytes(provider.save_private(key))
+            path.chmod(0o600)
+        public = {name: provider.public_key(key).hex() for name, key in keys.items()}
+        (self.root / "genesis.json").write_text(json.dumps(self._genesis(public)), encoding="utf-8")
+        ports = free_ports(2 * self.count)
+        self._ports = list(zip(ports[::2], ports[1::2], strict=True))
+        for number in range(self.count):
+            self._configure(number)
+
+    def _genesis(self, public: dict[str, str]) -> dict[str, Any]:
+        members = list(zip(self._names, self._organisations, strict=True))
+        return {
+            "format": 1,
+            "network": "bench",
+            "chain_id": "loopback",
+            "time_ms": time.time_ns() // 1_000_000 - 60_000,
+            "organisations": [
+                {"name": name, "title": name, "uscc": "91330000000000000X", "role": "operator"}
+                for name in self._organisations
+            ],
+            "validators": [
+                {"name": name, "organisation": organisation, "public_key": public[name], "power": 1}
+                for name, organisation in members
+            ],
+            "signers": [{"id": SIGNER, "organisation": "org1", "public_key": public["client"]}],
+            "params": _PARAMS | {"block_interval_ms": self.interval_ms},
+            "schemas": {"note": {"type": "object", "properties": {"padding": {"type": "string"}}}},
+        }
+
+    def _configure(self, number: int) -> None:
+        members = list(zip(self._names, self._organisations, self._ports, strict=True))
+        name, organisation, (p2p, rpc) = members[number]
+        lines = [
+            f'name = "{name}"',
+            f'organisation = "{organisation}"',
+            f'genesis = "{self.root}/genesis.json"',
+            f'data_dir = "{self.root}/{name}/data"',
+            f'consensus_key = "{self.root}/{name}.pem"',
+            f'admin_socket = "{self._socket(name)}"',
+            f'provider = "{self.provider}"',
+            'log_level = "warning"',
+            f'listen = {{address = "127.0.0.1", p2p_port = {p2p}, rpc_port = {rpc}}}',
+            "[identity]",
+            f'key = "{self.root}/{name}/key.pem"',
+            f'cert = "{self.root}/{name}/cert.pem"',
+            f'trust_dir = "{self.root}/trust"',
+        ]
+        for other, its, (other_p2p, other_rpc) in members:
+            if other != name:
+                lines += [
+                    "[[peers]]",
+                    f'name = "{other}"',
+                    f'organisation = "{its}"',
+                    'address = "127.0.0.1"',
+                ]
+                lines += [f"p2p_port = {other_p2p}", f"rpc_port = {other_rpc}"]
+        (self.root / f"{name}.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def _socket(self, name: str) -> Path:
+        return self.root / f"{name}.sock"
+
+    def start(self) -> None:
+        """Start the nodes on an empty chain."""
+        for name in self._names:
+            shutil.rmtree(self.root / name / "data", ignore_errors=True)
+            argv = [sys.executable, "-m", "provnode", "run", "--config", str(self.root / f"{name}.toml")]
+            self.processes.start(name, argv, NODE, self.env)
+        self.processes.wait_for(lambda: self.height() >= 2, "second block")
+
+    def height(self) -> int:
+        """The newest block of the first node; -1 while it does not answer."""
+        try:
+            return int(UnixRpc.ask(self._socket("v1"), "node_status")["height"])
+        except OSError:
+            return -1
+
+    def sign(self, count: int) -> int:
+        """Sign so many transactions for all loads to come; gives their mean length in bytes."""
+        asked = {"key": str(self.root / "client.pem"), "genesis": str(self.root / "genesis.json")}
+        asked |= {"provider": self.provider, "signer": SIGNER, "out": str(self._transactions)}
+        argv = [sys.executable, "-m", "bench.loopback.signing", json.dumps(asked | {"size": self.size})]
+        subprocess.run([*argv, str(count)], cwd=ROOT, check=True)
+        found = msgspec.msgpack.decode(self._transactions.read_bytes())
+        return sum(len(raw) for _, raw in found) // len(found)
+
+    @contextlib.contextmanager
+    def load(self, seconds: int) -> Iterator[list[Load]]:
+        """Keep `in_flight` transactions in flight meanwhile, spread over all nodes."""
+        asked = {"sockets": [str(self._socket(name)) for name in self._names], "seconds": seconds}
+        asked |= {"transactions": str(self._transactions), "in_flight": self.in_flight}
+        argv = [sys.executable, "-m", "bench.loopback.client", json.dumps(asked)]
+        found: list[Load] = []
+        with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE) as process:
+            yield found
+            said = process.communicate()[0]
+        if process.returncode != 0:
+            raise RuntimeError(f"the load generator ended with {process.returncode}")
+        told = msgspec.msgpack.decode(said)
+        sent = [(height, at) for height, at, count in told["batches"] for _ in range(count)]
+        found.append(Load(sent, told["began"], told["ended"], told["refused"], told["cpu_seconds"]))
+
+    def stop(self) -> None:
+        """End the nodes."""
+        self.processes.stop()
