@@ -20,13 +20,14 @@ from provnode.ledger.canonical import CanonicalError, decode
 from provnode.ledger.errors import GenesisError
 from provnode.ledger.genesis import Genesis, load_genesis
 from provnode.ledger.transactions import KIND_OBJECT, sign_transaction
-from provnode.light import ProofError, verify_proof
+from provnode.light import ProofError, Trust, follow, verify_proof
 from provnode.net.tls import Identity, NetError, Peer
 from provnode.ops.config import Config, ConfigError, load_config
 from provnode.rpc.client import CallError, Client
 
 _LONGEST_LINE = 8 * 1024 * 1024
 _WAIT_SECONDS = 60
+_LAST_HEIGHT = 2**53 - 1
 
 
 def tx(given: argparse.Namespace) -> int:
@@ -188,16 +189,32 @@ async def _outcome(client: Client, item: _Sent) -> dict[str, Any]:
     return result | {"height": height, "ok": True, "code": "", "error": ""}
 
 
+async def believe(host: Host, client: Caller) -> Trust:
+    """From the genesis to the newest validators, as far as the node has proofs. Raises CallError."""
+    provider = get_provider(host.config.provider)
+    trust, height = Trust.of_genesis(host.genesis.document, provider), 0
+    try:
+        while height is not None:
+            page = await client.call("handovers", from_height=trust.height + 1, to_height=_LAST_HEIGHT)
+            trust = follow(trust, page["handovers"], provider)
+            height = page["next_height"]
+    except (ProofError, KeyError, TypeError) as error:
+        raise CallError(f"the node's handovers prove nothing: {error}") from None
+    return trust
+
+
 async def prove(
-    host: Host, client: Caller, organisation: str, object_id: str, version: int | None
+    host: Host, client: Caller, organisation: str, trust: Trust, object_id: str, version: int | None
 ) -> dict[str, Any]:
     """Read an object with its proof and verify it; the result says whether it holds."""
     result = {"object_id": object_id, "version": version, "height": None, "organisation": organisation}
     try:
-        bundle = await client.call("object", object_id=object_id, version=version, proof=True)
+        bundle = await client.call(
+            "object", object_id=object_id, version=version, proof=True, trusted_height=trust.height
+        )
         if not isinstance(bundle, dict):
             raise ProofError("the node answered with no bundle")
-        found = verify_proof(bundle, host.genesis.document, get_provider(host.config.provider))
+        found = verify_proof(bundle, trust, get_provider(host.config.provider))
         if found.object_id != object_id or version not in (None, found.version):
             raise ProofError(f"the proof is of {found.object_id[:128]!r} version {found.version}")
     except ProofError as error:
@@ -217,8 +234,9 @@ async def prove(
 async def _read_all(host: Host) -> int:
     good = True
     async with host.connected() as (client, organisation):
+        trust = await believe(host, client)
         for line in _lines():
-            result = await prove(host, client, organisation, *_asked(line))
+            result = await prove(host, client, organisation, trust, *_asked(line))
             good = good and result["verified"]
             print_json(result)
     return 0 if good else 1
@@ -248,6 +266,7 @@ async def _tx(given: argparse.Namespace) -> int:
         if given.verb == "prove":
             print_json(await client.call("object", object_id=given.what, version=given.version, proof=True))
             return 0
-        result = await prove(host, client, organisation, given.what, given.version)
+        trust = await believe(host, client)
+        result = await prove(host, client, organisation, trust, given.what, given.version)
     print_json(result)
     return 0 if result["verified"] else 1

@@ -93,9 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_key_commands(add)
     _add_client_commands(add)
-    verify = add("verify", "verify:verify", "verify a proof bundle against a genesis", "verify proof.json")
-    verify.add_argument("bundle", type=Path, help="a file as `provnode tx prove` prints it")
-    verify.add_argument("--genesis", type=Path, default=Path("/etc/provnode/genesis.json"))
+    _add_verify(add)
     version = add("version", "local:version", "print the version", "version --json")
     version.add_argument("--json", action="store_true", help="print JSON")
     return parser
@@ -118,6 +116,17 @@ def _add_key_commands(add: Callable[[str, str, str, str], argparse.ArgumentParse
     csr.add_argument("--name", required=True)
     csr.add_argument("--organisation", required=True)
     _sealing(csr, "tls")
+
+
+def _add_verify(add: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:
+    verify = add(
+        "verify", "verify:verify", "verify a proof from a genesis or a trusted point", "verify proof.json"
+    )
+    verify.add_argument("bundle", type=Path, help="a file as `provnode tx prove` prints it")
+    verify.add_argument("--genesis", type=Path, default=Path("/etc/provnode/genesis.json"))
+    verify.add_argument(
+        "--trust", type=Path, help="start from this point instead, and move it on; made where there is none"
+    )
 
 
 def _add_client_commands(add: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:

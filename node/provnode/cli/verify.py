@@ -1,4 +1,4 @@
-"""Verify a proof bundle, trusting nothing but a genesis."""
+"""Verify a proof bundle, trusting nothing but a genesis, or a point that was verified before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ from provnode.cli.main import RefusalError, print_json
 from provnode.crypto import get_provider
 from provnode.ledger.errors import GenesisError
 from provnode.ledger.genesis import load_genesis
-from provnode.light import ProofError, verify_proof
+from provnode.light import (
+    ProofError,
+    Trust,
+    VerifiedAbsence,
+    VerifiedObject,
+    VerifiedState,
+    verify_absence,
+    verify_proof,
+    verify_state,
+)
+from provnode.storage.errors import StoreError
+from provnode.storage.files import replace_file
 
 _LONGEST = 64 * 1024 * 1024
 
@@ -30,25 +41,46 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
-def verify(given: argparse.Namespace) -> int:
-    """Print what the bundle proves; 1 if it doesn't prove it."""
-    bundle = _read(given.bundle)
+def _believed(given: argparse.Namespace) -> Trust:
+    """The trusted point of the file, if there is one, else the genesis. Raises RefusalError."""
+    if given.trust is not None and given.trust.exists():
+        try:
+            return Trust.from_json(_read(given.trust))
+        except ProofError as error:
+            raise RefusalError(f"{given.trust}: {error}") from None
     try:
-        genesis = load_genesis(given.genesis)
-        found = verify_proof(bundle, genesis.document, get_provider("openssl"))
+        return Trust.of_genesis(load_genesis(given.genesis).document, get_provider("openssl"))
     except GenesisError as error:
         raise RefusalError(str(error)) from None
+
+
+def verify(given: argparse.Namespace) -> int:
+    """Print what the bundle proves; 1 if it doesn't prove it. A trusted point moves on with it."""
+    bundle = _read(given.bundle)
+    trust = _believed(given)
+    try:
+        told, newer = _verified(bundle, trust)
     except ProofError as error:
         print_json({"verified": False, "error": str(error)})
         return 1
-    print_json(
-        {
-            "verified": True,
-            "object_id": found.object_id,
-            "version": found.version,
-            "height": found.height,
-            "block_hash": found.block_id.hex(),
-            "validators": found.validators,
-        }
-    )
+    if given.trust is not None and (newer.height > trust.height or not given.trust.exists()):
+        try:
+            replace_file(given.trust, json.dumps(newer.as_json()).encode() + b"\n")
+        except StoreError as error:
+            raise RefusalError(str(error)) from None
+    print_json({"verified": True, **told, "trusted_height": newer.height})
     return 0
+
+
+def _verified(bundle: dict[str, Any], trust: Trust) -> tuple[dict[str, Any], Trust]:
+    provider = get_provider("openssl")
+    found: VerifiedState | VerifiedObject | VerifiedAbsence
+    if "kind" in bundle:
+        found = verify_state(bundle, trust, provider)
+        told: dict[str, Any] = {"kind": found.kind, "id": found.id, "value": found.value.hex()}
+    else:
+        absent = bundle.get("snapshot") is None
+        found = (verify_absence if absent else verify_proof)(bundle, trust, provider)
+        told = {"object_id": found.object_id, "version": found.version, "absent": absent}
+    proof = {"height": found.height, "block_hash": found.block_id.hex(), "validators": found.validators}
+    return told | proof, found.trust

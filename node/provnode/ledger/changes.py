@@ -156,6 +156,16 @@ def decode_state(raw: bytes) -> Membership:
     )
 
 
+def membership_json(found: Membership) -> JsonObject:
+    """The membership for clients: who has a vote, who is suspended, what is to come."""
+    return {
+        "sequence": found.sequence,
+        "validators": [msgspec.to_builtins(_Validator.of(one)) for one in found.active],
+        "suspended": [msgspec.to_builtins(_Validator.of(one)) for one in found.suspended],
+        "pending": [change_json(change) for change in found.pending],
+    }
+
+
 def change_json(change: Change) -> JsonObject:
     """A change as it stands in a transaction."""
     found: JsonObject = msgspec.to_builtins(_Change.of(change))

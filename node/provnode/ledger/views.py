@@ -5,14 +5,15 @@ Everything here is JSON-ready: byte strings are lower-case hex, times are millis
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from provnode import wire
-from provnode.core.types import Certificate, ValidatorSet
+from provnode.core.types import Certificate, Validator, ValidatorSet
 from provnode.ledger import tree
 from provnode.ledger.canonical import Json, JsonObject, decode
 from provnode.ledger.errors import NotFoundError
-from provnode.ledger.execution import object_key
+from provnode.ledger.execution import object_key, state_key, user_bytes
 from provnode.ledger.genesis import Genesis, Signer
 from provnode.ledger.transactions import (
     KIND_MEMBERSHIP,
@@ -22,9 +23,11 @@ from provnode.ledger.transactions import (
     decode_transaction,
 )
 from provnode.storage.errors import StoreError
-from provnode.storage.store import BlockRow, HeadRow, Store, VersionRow
+from provnode.storage.store import BlockRow, HandoverRow, HeadRow, Store, VersionRow
 
 _KEPT_SETS = 64
+# in one answer: as many as a light client takes at once
+MOST_HANDOVERS = 64
 
 
 class Views:
@@ -106,15 +109,7 @@ class Views:
             "hash": row.block_id.hex(),
             "state_root": block.header.state_root.hex(),
             "transaction_root": block.header.tx_root.hex(),
-            "validators": [
-                {
-                    "name": validator.name,
-                    "organisation": validator.organisation,
-                    "public_key": validator.public_key.hex(),
-                    "power": validator.power,
-                }
-                for validator in self.validators_at(height)
-            ],
+            "validators": validators_json(self.validators_at(height)),
             "certificate": certificate_json(certificate),
             "signed": wire.precommit_sign_bytes(self.genesis.hash, certificate).hex(),
         }
@@ -143,32 +138,64 @@ class Views:
             "object": decode(row.snapshot),
         }
 
-    def prove(self, object_id: str, version: int | None = None) -> JsonObject:
-        """The proof bundle that `provnode.light.verify_proof` takes, made at the newest height."""
+    def prove(self, object_id: str, version: int | None = None, trusted_height: int = 0) -> JsonObject:
+        """The proof bundle that `provnode.light.verify_proof` takes, made at the newest height.
+
+        It leads there from the height that its reader trusts. Raises ValueError for too many handovers.
+        """
         with self.store.lock:
             _, row = self._version(object_id, version)
-            return self._bundle(object_id, row.version, decode(row.snapshot))
+            return self._object_bundle(object_id, row.version, decode(row.snapshot), trusted_height)
 
-    def prove_absence(self, object_id: str, version: int) -> JsonObject:
+    def prove_absence(self, object_id: str, version: int, trusted_height: int = 0) -> JsonObject:
         """The bundle for `provnode.light.verify_absence`. Raises ValueError when the version exists."""
         with self.store.lock:
             if self.store.version(object_id, version) is not None:
                 raise ValueError(f"object {object_id} has a version {version}")
-            return self._bundle(object_id, version, None)
+            return self._object_bundle(object_id, version, None, trusted_height)
 
-    def _bundle(self, object_id: str, version: int, snapshot: Json) -> JsonObject:
+    def prove_state(self, kind: str, id_: str, trusted_height: int = 0) -> JsonObject:
+        """The bundle for `provnode.light.verify_state`: a user, the membership, a revocation list."""
+        with self.store.lock:
+            if kind == "user":
+                user = self.store.user(id_)
+                value = None if user is None else user_bytes(user)
+            else:
+                value = next((row.value for row in self.store.state(kind) if row.id == id_), None)
+            if value is None:
+                raise NotFoundError(f"no state {kind[:32]!r} {id_[:129]!r}")
+            named: JsonObject = {"kind": kind, "id": id_, "value": value.hex()}
+            return named | self._proof(state_key(kind, id_), trusted_height)
+
+    def handovers(self, from_height: int, to_height: int) -> JsonObject:
+        """What `provnode.light.follow` takes, a page at a time: `next_height` is where to go on, or null."""
+        rows = self.store.handovers(from_height - 1, to_height, MOST_HANDOVERS + 1)
+        more = len(rows) > MOST_HANDOVERS
+        rows = rows[:MOST_HANDOVERS]
+        found: list[Json] = [handover_json(row) for row in rows]
+        return {"handovers": found, "next_height": rows[-1].height + 1 if more else None}
+
+    def _object_bundle(self, object_id: str, version: int, snapshot: Json, trusted_height: int) -> JsonObject:
+        named: JsonObject = {"object_id": object_id, "version": version, "snapshot": snapshot}
+        return named | self._proof(object_key(object_id, version), trusted_height, absent=snapshot is None)
+
+    def _proof(self, key: bytes, trusted_height: int, *, absent: bool = False) -> JsonObject:
         row, block = self._block(self.store.height())
-        path = tree.find(block.header.state_root, object_key(object_id, version), self.store.node)
+        path = tree.find(block.header.state_root, key, self.store.node)
         other: Json = None
-        if snapshot is None and path.leaf is not None:
+        if absent and path.leaf is not None:
             other = {"key": path.leaf[0].hex(), "value": path.leaf[1].hex()}
+        handovers = self.handovers(trusted_height + 1, row.height - 1)
+        if handovers["next_height"] is not None:
+            raise ValueError(
+                f"trusted_height: found {trusted_height}, with more than {MOST_HANDOVERS} handovers since; "
+                "follow those first"
+            )
         return {
             "format": 1,
-            "object_id": object_id,
-            "version": version,
-            "snapshot": snapshot,
             "siblings": [sibling.hex() for sibling in path.siblings],
             "other_leaf": other,
+            "handovers": handovers["handovers"],
             "header": header_json(block.header),
             "certificate": certificate_json(wire.decode_certificate(row.certificate)),
         }
@@ -250,6 +277,28 @@ def certificate_json(certificate: Certificate) -> JsonObject:
             {"validator": item.validator, "signature": item.signature.hex()}
             for item in sorted(certificate.signatures, key=lambda item: item.validator)
         ],
+    }
+
+
+def validators_json(validators: Iterable[Validator]) -> list[Json]:
+    """Validators as JSON."""
+    return [
+        {
+            "name": one.name,
+            "organisation": one.organisation,
+            "public_key": one.public_key.hex(),
+            "power": one.power,
+        }
+        for one in validators
+    ]
+
+
+def handover_json(row: HandoverRow) -> JsonObject:
+    """A handover as a light client takes it."""
+    return {
+        "header": header_json(wire.decode_header(row.header)),
+        "certificate": certificate_json(wire.decode_certificate(row.certificate)),
+        "validators": validators_json(_decoded(row.validators)),
     }
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from provnode.ledger.changes import membership_json
 from provnode.ledger.errors import NotFoundError, TxError
 from provnode.net.events import log_event
 from provnode.ops import logs
@@ -56,7 +57,12 @@ class Methods:
             "transaction": _Entry(self._transaction, {"txid": str}),
             "consensus_state": _Entry(self._consensus, height),
             "objects": _Entry(self._objects, height),
-            "object": _Entry(self._object, {"object_id": str}, {"version": int, "proof": bool}),
+            "object": _Entry(
+                self._object, {"object_id": str}, {"version": int, "proof": bool, "trusted_height": int}
+            ),
+            "state": _Entry(self._state, {"kind": str, "id": str}, {"trusted_height": int}),
+            "handovers": _Entry(self._handovers, {"from_height": int, "to_height": int}),
+            "membership": _Entry(self._membership),
             "submit_transaction": _Entry(
                 self._submit, {"transaction": str}, {"wait_seconds": int}, Right.SUBMIT
             ),
@@ -138,8 +144,21 @@ class Methods:
         object_id: str = params["object_id"]
         if len(object_id) > _LONGEST_OBJECT_ID:
             raise RpcError(INVALID_PARAMS, f"object_id: longer than {_LONGEST_OBJECT_ID} characters")
-        look = self._ledger.prove if params.get("proof") else self._ledger.object
-        return await asyncio.to_thread(look, object_id, params.get("version"))
+        version: int | None = params.get("version")
+        if not params.get("proof"):
+            return await asyncio.to_thread(self._ledger.object, object_id, version)
+        return await _proven(self._ledger.prove, object_id, version, params.get("trusted_height", 0))
+
+    async def _state(self, params: Params) -> object:
+        return await _proven(
+            self._ledger.prove_state, params["kind"], params["id"], params.get("trusted_height", 0)
+        )
+
+    async def _handovers(self, params: Params) -> object:
+        return await asyncio.to_thread(self._ledger.handovers, params["from_height"], params["to_height"])
+
+    async def _membership(self, _: Params) -> object:
+        return {"height": self._ledger.height} | membership_json(self._ledger.membership)
 
     async def _submit(self, params: Params) -> object:
         raw = _bytes(params, "transaction")
@@ -180,6 +199,13 @@ class Methods:
                 raise RpcError(INVALID_PARAMS, str(error)) from None
             log_event(log, logging.WARNING, "log.level", before=before, now=logs.level())
         return {"level": logs.level(), "before": before}
+
+
+async def _proven(prove: Callable[..., object], *what: object) -> object:
+    try:
+        return await asyncio.to_thread(prove, *what)
+    except ValueError as error:
+        raise RpcError(INVALID_PARAMS, str(error)) from None
 
 
 def status_json(status: Status) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from provnode.cli.client import Host, prove
+from provnode.light import Trust
 from tests.cli.clikit import NODE, Chain, lines, provnode, record, refusal
 
 
@@ -183,7 +184,8 @@ def test_a_good_proof_of_something_else_is_not_taken(chain: Chain) -> None:
             return bundle
 
     def ask(object_id: str, version: int | None) -> dict[str, object]:
-        return asyncio.run(prove(host, Liar(), "zjex", object_id, version))
+        trust = Trust.of_genesis(host.genesis.document, chain.provider)
+        return asyncio.run(prove(host, Liar(), "zjex", trust, object_id, version))
 
     assert ask("y-1", 0)["verified"] is True
     for other in (ask("y-1", 1), ask("y-2", 0), ask("y-2", None)):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from provnode.ledger.app import Ledger
 from provnode.ledger.mempool import Mempool
-from provnode.light import verify_proof
+from provnode.light import Trust, verify_proof
 from tests.ledger.ledgerkit import Chain
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -28,7 +28,11 @@ def check_outcome(chain: Chain, ledger: Ledger) -> None:
     for object_id, latest in expected.items():
         assert ledger.object(object_id)["version"] == latest
         for version in range(latest + 1):
-            proven = verify_proof(ledger.prove(object_id, version), chain.document, chain.provider)
+            proven = verify_proof(
+                ledger.prove(object_id, version),
+                Trust.of_genesis(chain.document, chain.provider),
+                chain.provider,
+            )
             assert proven.object == ledger.object(object_id, version)["object"]
             if not ledger.object(object_id)["deleted"] or version < latest:
                 chain.genesis.schemas.check(proven.object["header"]["content"]["type"], proven.object["body"])

@@ -20,7 +20,7 @@ from provnode import wire
 from provnode.crypto.hashing import pack
 from provnode.ledger.app import Ledger
 from provnode.ledger.canonical import encode
-from provnode.light import verify_proof
+from provnode.light import Trust, verify_proof
 from tests.ledger.ledgerkit import Chain, item
 
 KILLS = 64
@@ -119,7 +119,11 @@ def check_whole(chain: Chain, path: Path, acknowledged: int, blocks: Plan) -> No
         assert ledger.stored_block(at)[0] == blocks[at - 1][0]
         for entry in ledger.objects(at):
             object_id, version = str(entry["object_id"]), int(str(entry["version"]))
-            proven = verify_proof(ledger.prove(object_id, version), chain.document, chain.provider)
+            proven = verify_proof(
+                ledger.prove(object_id, version),
+                Trust.of_genesis(chain.document, chain.provider),
+                chain.provider,
+            )
             assert proven.height == height
             assert ledger.transaction(bytes.fromhex(str(entry["txid"])))["height"] == at
     assert (ledger.store.block(height + 1), ledger.store.head(f"o-{height}-0")) == (None, None)
