@@ -1,4 +1,5 @@
-"""SM2 and SM3 by OpenSSL 3 (EVP), called through ctypes, which releases the interpreter lock.
+"""SM2 and SM3 by OpenSSL 3 (EVP), called through ctypes, which releases the interpreter lock; SM4-GCM by the
+OpenSSL 4 that `cryptography` brings, as OpenSSL 3.0 has SM4 in no authenticated mode.
 
 Every result is checked and everything allocated is freed. OpenSSL's error queue belongs to the thread, so it
 is emptied before a call and read right after a failed one.
@@ -15,14 +16,20 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from provnode.crypto import sm4
 from provnode.crypto.hashing import sm3
 from provnode.crypto.libcrypto import load
-from provnode.crypto.provider import PUBLIC_KEY_BYTES, SM2_ID, CryptoError, PrivateKey
+from provnode.crypto.provider import (
+    MAX_PEM,
+    MAX_SIGNATURE,
+    PUBLIC_KEY_BYTES,
+    SM2_ID,
+    CryptoError,
+    PrivateKey,
+    check_seal_key,
+)
 from provnode.crypto.spki import SPKI
 
-# DER of two integers below 2^256
-_MAX_SIGNATURE = 72
-_MAX_PEM = 16 * 1024
 # parsed public keys that are kept: validators and the signers of recent transactions
 _KEPT_KEYS = 4096
 # below this a batch costs more to spread than to verify
@@ -84,7 +91,7 @@ class OpenSSL:
 
     def load_private(self, pem: bytes) -> PrivateKey:
         """The SM2 key in an unencrypted PKCS#8 PEM. Raises CryptoError."""
-        if not pem.lstrip().startswith(b"-----BEGIN PRIVATE KEY-----") or len(pem) > _MAX_PEM:
+        if not pem.lstrip().startswith(b"-----BEGIN PRIVATE KEY-----") or len(pem) > MAX_PEM:
             raise CryptoError("private key: allowed is one unencrypted PKCS#8 PEM")
         _lib.ERR_clear_error()
         with _owned(_lib.BIO_new_mem_buf(pem, len(pem)), _lib.BIO_free) as bio:
@@ -115,8 +122,8 @@ class OpenSSL:
         _lib.ERR_clear_error()
         with _owned(_lib.EVP_MD_CTX_new(), _lib.EVP_MD_CTX_free) as context:
             self._begin(_lib.EVP_DigestSignInit, context, pointer)
-            size = ctypes.c_size_t(_MAX_SIGNATURE)
-            signature = ctypes.create_string_buffer(_MAX_SIGNATURE)
+            size = ctypes.c_size_t(MAX_SIGNATURE)
+            signature = ctypes.create_string_buffer(MAX_SIGNATURE)
             _checked(
                 _lib.EVP_DigestSign(context, signature, ctypes.byref(size), message, len(message)),
                 "signature",
@@ -125,7 +132,7 @@ class OpenSSL:
 
     def verify(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
         """Whether the signature holds; False also for a key or signature that is none."""
-        if len(signature) > _MAX_SIGNATURE:
+        if len(signature) > MAX_SIGNATURE:
             return False
         key = _parse_public(public_key)
         if key is None:
@@ -149,6 +156,20 @@ class OpenSSL:
     def hash(self, data: bytes) -> bytes:
         """SM3, 32 bytes."""
         return sm3(data)
+
+    def hash_batch(self, messages: Sequence[bytes], prefix: bytes = b"") -> list[bytes]:
+        """SM3 of `prefix` and each message, in order."""
+        return [sm3(prefix + message) for message in messages]
+
+    def seal(self, key: bytes, plaintext: bytes, aad: bytes) -> bytes:
+        """Encrypt by SM4-GCM: nonce, ciphertext, tag. Raises CryptoError."""
+        check_seal_key(key)
+        return sm4.seal(key, plaintext, aad)
+
+    def open(self, key: bytes, sealed: bytes, aad: bytes) -> bytes:
+        """The plaintext of what `seal` made. Raises CryptoError where it does not open."""
+        check_seal_key(key)
+        return sm4.unseal(key, sealed, aad)
 
     def _verify_run(self, items: Sequence[tuple[bytes, bytes, bytes]]) -> list[bool]:
         return [self.verify(*item) for item in items]

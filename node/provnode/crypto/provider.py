@@ -1,4 +1,4 @@
-"""The seam to the cryptographic library: OpenSSL today, a hardware module behind the same calls later."""
+"""The seam to the cryptographic library: gmsm in a library of the package, OpenSSL, or a hardware module."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ SM2_ID = b"1234567812345678"
 """The signer's distinguishing identifier, GB/T 35276: the default where none is agreed."""
 PUBLIC_KEY_BYTES = 65
 """An uncompressed SM2 point: 04, x, y."""
+MAX_SIGNATURE = 72
+"""The DER of two integers below 2^256, bytes; nothing longer is a signature."""
+MAX_PEM = 16 * 1024
+"""The longest PEM that is read, bytes."""
+SEAL_KEY_BYTES = 16
+"""A key of SM4."""
+SEAL_BYTES = 28
+"""What sealing adds: a nonce of 12 bytes in front, a tag of 16 behind."""
 
 
 class CryptoError(Exception):
@@ -36,7 +44,11 @@ KeyPair = PrivateKey
 
 
 class Provider(Protocol):
-    """SM2 signatures with SM3 (GB/T 32918.2) and SM3. Thread-safe; calls release the interpreter lock."""
+    """SM2 signatures with SM3 (GB/T 32918.2), SM3 (GB/T 32905), SM4 (GB/T 32907) in GCM (NIST SP 800-38D).
+
+    Thread-safe; calls release the interpreter lock. All providers answer alike, bit for bit, to what others
+    send: a verdict that differed between two of them would split the chain.
+    """
 
     name: str
 
@@ -64,12 +76,35 @@ class Provider(Protocol):
     def hash(self, data: bytes) -> bytes:
         """SM3, 32 bytes."""
 
+    def hash_batch(self, messages: Sequence[bytes], prefix: bytes = b"") -> list[bytes]:
+        """SM3 of `prefix` followed by each message, in order; uses all processors where it is worth it."""
+
+    def seal(self, key: bytes, plaintext: bytes, aad: bytes) -> bytes:
+        """Encrypt by SM4-GCM under 16 bytes of key: a fresh nonce of 12 bytes, ciphertext, tag of 16.
+
+        `aad` is authenticated, not hidden, and not part of the result. As nonces are random, one key seals
+        at most 2^32 texts (NIST SP 800-38D, 8.3). Raises CryptoError for a key of another length.
+        """
+
+    def open(self, key: bytes, sealed: bytes, aad: bytes) -> bytes:
+        """The plaintext of what `seal` made with this key and `aad`. Raises CryptoError if it was not."""
+
+
+def check_seal_key(key: bytes) -> None:
+    """Raise CryptoError unless this is the length of an SM4 key."""
+    if len(key) != SEAL_KEY_BYTES:
+        raise CryptoError(f"SM4 key: found {len(key)} bytes, allowed: {SEAL_KEY_BYTES}")
+
 
 @cache
 def get_provider(name: str) -> Provider:
     """The provider that a configuration names. Raises CryptoError for an unknown name."""
+    if name == "native":
+        from provnode.crypto.native import Native
+
+        return Native()
     if name == "openssl":
         from provnode.crypto.openssl import OpenSSL
 
         return OpenSSL()
-    raise CryptoError(f"crypto provider: found {name!r}, allowed: openssl")
+    raise CryptoError(f"crypto provider: found {name!r}, allowed: native, openssl")

@@ -179,7 +179,7 @@ def test_a_key_of_another_provider_is_refused() -> None:
 
 
 def test_an_unknown_provider_is_refused() -> None:
-    with pytest.raises(CryptoError, match="'hsm', allowed: openssl"):
+    with pytest.raises(CryptoError, match="'hsm', allowed: native, openssl"):
         get_provider("hsm")
 
 
