@@ -248,7 +248,9 @@ def test_nothing_is_left_allocated() -> None:
             with pytest.raises(CryptoError):
                 PROVIDER.load_private(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
 
-    work()
-    before = allocated()
-    work()
-    assert allocated() - before < 300 * 16
+    grown = []
+    for _ in range(4):
+        before = allocated()
+        work()
+        grown.append(allocated() - before)
+    assert min(grown) < 300 * 16  # a leak shows in every round, a table that once grew does not
