@@ -16,7 +16,7 @@ from provnode.ledger import merkle, tree
 from provnode.ledger.certificates import check_certificate
 from provnode.ledger.changes import STATE_KIND, decode_state, initial
 from provnode.ledger.checks import CheckedTx, Checker
-from provnode.ledger.errors import BlockError, GenesisError, TxError
+from provnode.ledger.errors import BlockError, GenesisError, TxCode, TxError
 from provnode.ledger.execution import Outcome, Overlay
 from provnode.ledger.genesis import TX_FRAME, Genesis
 from provnode.ledger.membership import Membership
@@ -122,6 +122,9 @@ class Ledger(Views):
 
         `now_ms` is what the object's own time is judged by; None leaves it unjudged.
         """
+        if self.store.transaction(checked.txid) is not None:
+            # blocks are not judged by this index: a node that joined by a snapshot has only a part of it
+            return TxError(TxCode.DUPLICATE, f"transaction {checked.txid.hex()} was committed before")
         try:
             self._overlay().apply(checked, now_ms)
         except TxError as error:

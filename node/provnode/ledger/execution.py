@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from provnode.crypto.hashing import digest, pack
+from provnode.crypto.hashing import digest, pack, sm3
 from provnode.ledger import tree
 from provnode.ledger.changes import STATE_KIND, ApprovedChange, encode_state
 from provnode.ledger.checks import CheckedTx
@@ -31,9 +31,14 @@ def object_key(object_id: str, version: int) -> bytes:
     return digest(b"provnode.key", pack([object_id, version]))
 
 
-def object_value(snapshot: bytes) -> bytes:
-    """The value of an object version in the state tree."""
-    return digest(b"provnode.value", snapshot)
+def object_value(row: VersionRow, organisation: str, deleted: bool) -> bytes:
+    """The value of an object version in the state tree: all that later blocks are executed on.
+
+    digest("provnode.value", pack([SM3 of the snapshot, SM3 of the body as submitted, owner's organisation,
+    whether this version deletes the object, height, [ids of the transactions that wrote it, …]]))
+    """
+    fields = [sm3(row.snapshot), sm3(row.submitted), organisation, deleted, row.height, row.writers]
+    return digest(b"provnode.value", pack(fields))
 
 
 def state_key(kind: str, id_: str) -> bytes:
@@ -99,8 +104,8 @@ class Overlay:
 
         `time_ms` is the time of the block; None leaves the timestamp unjudged.
         """
-        if checked.txid in self.txids or self.store.transaction(checked.txid) is not None:
-            raise TxError(TxCode.DUPLICATE, f"transaction {checked.txid.hex()} was committed before")
+        if checked.txid in self.txids:
+            raise TxError(TxCode.DUPLICATE, f"transaction {checked.txid.hex()} occurs twice")
         content = checked.content
         if isinstance(content, Registration):
             self._register(checked, content)
@@ -116,7 +121,7 @@ class Overlay:
 
     def finish(self, root: bytes) -> Outcome:
         """The outcome over the state tree with `root`. Raises StoreError when the stored tree is damaged."""
-        items = [(object_key(*key), object_value(row.snapshot)) for key, row in self.versions.items()]
+        items = [(object_key(*key), self._value(row)) for key, row in self.versions.items()]
         items += [(state_key("user", row.id), state_value(user_bytes(row))) for row in self.users.values()]
         before = self.membership
         membership = (self.changed or before).at(self.height + 1)
@@ -131,6 +136,10 @@ class Overlay:
             membership,
             tree.update(root, items, self.store.node),
         )
+
+    def _value(self, row: VersionRow) -> bytes:
+        head = self.heads[row.object_id]
+        return object_value(row, head.organisation, head.deleted and head.latest == row.version)
 
     def _change(self, content: ApprovedChange) -> None:
         content.check_quorum(self.membership)

@@ -10,6 +10,9 @@
   the references pinned to them stay.
 - delete: the next version, empty body, terminal.
 
+No transaction is applied twice. A create, an update or a delete that comes again meets the version that it
+wrote. An overwrite leaves no such trace, so each version names all transactions that wrote it.
+
 Only the organisation whose signer created an object may change it. After every operation each snapshot that
 it wrote satisfies the JSON Schema that the genesis gives for the object's type.
 """
@@ -30,6 +33,8 @@ from provnode.storage.store import HeadRow, VersionRow
 # an overwrite rewrites every later snapshot: the bounds keep one transaction from costing a block's time
 MAX_REWRITTEN = 256
 MAX_REWRITTEN_BYTES = 4 * 1024 * 1024
+# each is named by the version for ever
+MAX_WRITERS = 1024
 
 Load = Callable[[int], VersionRow]
 """Gives a version of the object in question, as it stands."""
@@ -85,7 +90,7 @@ def decide(
             raise TxError(TxCode.EXISTS, f"object {new.object_id} exists at version {head.latest}")
         schemas.check(new.type, new.body)
         created = HeadRow(new.object_id, new.type, organisation, 0, False)
-        return Change(created, (_row(new, new.body, submitted, txid, height, schemas),))
+        return Change(created, (_row(new, new.body, submitted, (txid,), height, schemas),))
     known = _may_change(head, new, organisation)
     if new.operation is Operation.OVERWRITE:
         return Change(known, _overwrite(known, load, new, submitted, schemas, txid, height))
@@ -95,7 +100,7 @@ def decide(
     if new.operation is Operation.UPDATE:
         body = merge(_body(load(known.latest)), new.body)
         schemas.check(known.type, body)
-    return Change(head, (_row(new, body, submitted, txid, height, schemas),))
+    return Change(head, (_row(new, body, submitted, (txid,), height, schemas),))
 
 
 def merge(base: JsonObject, patch: JsonObject) -> JsonObject:
@@ -153,8 +158,15 @@ def _overwrite(
             TxCode.TOO_MANY_VERSIONS,
             f"{head.latest - new.version} later versions, one overwrite rewrites up to {MAX_REWRITTEN}",
         )
+    writers = load(new.version).writers
+    if txid in writers:
+        raise TxError(TxCode.DUPLICATE, f"transaction {txid.hex()} was committed before")
+    if len(writers) >= MAX_WRITERS:
+        raise TxError(
+            TxCode.TOO_MANY_VERSIONS, f"version {new.version} was written {MAX_WRITERS} times, none is left"
+        )
     schemas.check(head.type, new.body)
-    rows = [_row(new, new.body, submitted, txid, height, schemas)]
+    rows = [_row(new, new.body, submitted, (*writers, txid), height, schemas)]
     written = len(rows[0].snapshot)
     base = new.body
     for version in range(new.version + 1, head.latest + 1):
@@ -177,10 +189,15 @@ def _overwrite(
 
 
 def _row(
-    new: DataObject, body: JsonObject, submitted: bytes, txid: bytes, height: int, schemas: Schemas
+    new: DataObject,
+    body: JsonObject,
+    submitted: bytes,
+    writers: tuple[bytes, ...],
+    height: int,
+    schemas: Schemas,
 ) -> VersionRow:
     snapshot = _encode_snapshot(new.header, body, schemas)
-    return VersionRow(new.object_id, new.version, snapshot, submitted, txid, height)
+    return VersionRow(new.object_id, new.version, snapshot, submitted, writers, height)
 
 
 def _encode_snapshot(header: JsonObject, body: JsonObject, schemas: Schemas) -> bytes:

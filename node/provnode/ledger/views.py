@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from provnode import wire
 from provnode.core.types import Certificate, Validator, ValidatorSet
+from provnode.crypto.hashing import sm3
 from provnode.ledger import tree
 from provnode.ledger.canonical import Json, JsonObject, decode
 from provnode.ledger.errors import NotFoundError
@@ -144,15 +145,18 @@ class Views:
         It leads there from the height that its reader trusts. Raises ValueError for too many handovers.
         """
         with self.store.lock:
-            _, row = self._version(object_id, version)
-            return self._object_bundle(object_id, row.version, decode(row.snapshot), trusted_height)
+            head, row = self._version(object_id, version)
+            named: JsonObject = {"object_id": object_id, "version": row.version}
+            named |= {"snapshot": decode(row.snapshot), "origin": _origin(head, row)}
+            return named | self._proof(object_key(object_id, row.version), trusted_height)
 
     def prove_absence(self, object_id: str, version: int, trusted_height: int = 0) -> JsonObject:
         """The bundle for `provnode.light.verify_absence`. Raises ValueError when the version exists."""
         with self.store.lock:
             if self.store.version(object_id, version) is not None:
                 raise ValueError(f"object {object_id} has a version {version}")
-            return self._object_bundle(object_id, version, None, trusted_height)
+            named: JsonObject = {"object_id": object_id, "version": version, "snapshot": None, "origin": None}
+            return named | self._proof(object_key(object_id, version), trusted_height, absent=True)
 
     def prove_state(self, kind: str, id_: str, trusted_height: int = 0) -> JsonObject:
         """The bundle for `provnode.light.verify_state`: a user, the membership, a revocation list."""
@@ -174,10 +178,6 @@ class Views:
         rows = rows[:MOST_HANDOVERS]
         found: list[Json] = [handover_json(row) for row in rows]
         return {"handovers": found, "next_height": rows[-1].height + 1 if more else None}
-
-    def _object_bundle(self, object_id: str, version: int, snapshot: Json, trusted_height: int) -> JsonObject:
-        named: JsonObject = {"object_id": object_id, "version": version, "snapshot": snapshot}
-        return named | self._proof(object_key(object_id, version), trusted_height, absent=snapshot is None)
 
     def _proof(self, key: bytes, trusted_height: int, *, absent: bool = False) -> JsonObject:
         row, block = self._block(self.store.height())
@@ -299,6 +299,16 @@ def handover_json(row: HandoverRow) -> JsonObject:
         "header": header_json(wire.decode_header(row.header)),
         "certificate": certificate_json(wire.decode_certificate(row.certificate)),
         "validators": validators_json(_decoded(row.validators)),
+    }
+
+
+def _origin(head: HeadRow, row: VersionRow) -> JsonObject:
+    return {
+        "submitted": sm3(row.submitted).hex(),
+        "organisation": head.organisation,
+        "deleted": head.deleted and head.latest == row.version,
+        "height": row.height,
+        "writers": [txid.hex() for txid in row.writers],
     }
 
 

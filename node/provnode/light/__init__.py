@@ -17,6 +17,7 @@ is the one for which retired keys are known to be under control.
 
 from provnode.light.forms import ProofError, Verifier
 from provnode.light.proofs import (
+    Origin,
     VerifiedAbsence,
     VerifiedObject,
     VerifiedState,
@@ -28,6 +29,7 @@ from provnode.light.trust import MOST_HANDOVERS, Trust, follow
 
 __all__ = [
     "MOST_HANDOVERS",
+    "Origin",
     "ProofError",
     "Trust",
     "VerifiedAbsence",

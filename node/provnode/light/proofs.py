@@ -6,6 +6,9 @@ A proof bundle is a JSON object; every key is required, no other is allowed, byt
     object_id     the object
     version       its version
     snapshot      the object as it stands, {"header", "body"}; null in a proof of absence
+    origin        {"submitted", "organisation", "deleted", "height", "writers"}: the SM3 of the body as it was
+                  submitted, the object's owner, whether this version deletes it, the height at which it was
+                  last written, and the ids of all transactions that wrote it; null in a proof of absence
     siblings      hashes beside the path in the state tree, from the root down
     other_leaf    null; in a proof of absence {"key", "value"} of the leaf found in the object's place, or
                   null when the place is empty
@@ -14,7 +17,8 @@ A proof bundle is a JSON object; every key is required, no other is allowed, byt
     certificate   what committed it
 
 A bundle of state that is no object has "kind" and "id" in place of object and version ("membership" and "",
-"user" and the signer's id, "revocation" and the organisation) and "value", bytes, in place of the snapshot.
+"user" and the signer's id, "revocation" and the organisation) and "value", bytes, in place of snapshot
+and origin.
 
 What is checked: the snapshot hashes along the path to `state_root`; the header hashes to `block_id`; it
 belongs to the chain and network of the trusted point, and to the validators that the handovers lead to; more
@@ -24,7 +28,7 @@ than two thirds of their power signed a precommit for it, and every signature in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from provnode.light.forms import ProofError, Verifier, canonical, digest, items, octets, pack, record, typed
@@ -32,10 +36,26 @@ from provnode.light.trust import Trust, VerifiedHeader, check_header, follow
 
 _EMPTY = bytes(32)
 _DEPTH = 256
+_MOST_WRITERS = 1024
+_ORIGIN = {"submitted", "organisation", "deleted", "height", "writers"}
 _LONGEST_VALUE = 16 * 1024 * 1024
 _PROOF = {"format", "siblings", "other_leaf", "handovers", "header", "certificate"}
-_OBJECT = _PROOF | {"object_id", "version", "snapshot"}
+_OBJECT = _PROOF | {"object_id", "version", "snapshot", "origin"}
 _STATE = _PROOF | {"kind", "id", "value"}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an object version comes from: its owner, and the transactions that wrote it, in order.
+
+    `height` is that of the last of them, `submitted` the SM3 of the body that it submitted.
+    """
+
+    submitted: bytes
+    organisation: str
+    deleted: bool
+    height: int
+    writers: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +68,7 @@ class VerifiedObject:
     object_id: str
     version: int
     object: dict[str, Any]
+    origin: Origin
     height: int
     time_ms: int
     block_id: bytes
@@ -91,9 +112,10 @@ def verify_proof(bundle: Mapping[str, Any], trust: Trust, provider: Verifier) ->
     if content.get("object_id") != object_id or content.get("version") != version:
         raise ProofError("snapshot: not the object and version that the bundle names")
     key = _object_key(provider, object_id, version)
-    value = digest(provider, b"provnode.value", canonical(snapshot))
-    found = _present(bundle, key, value, trust, provider)
-    return VerifiedObject(object_id, version, snapshot, *_named(found))
+    origin = _origin(bundle["origin"])
+    whole = pack([provider.hash(canonical(snapshot)), *astuple(origin)])
+    found = _present(bundle, key, digest(provider, b"provnode.value", whole), trust, provider)
+    return VerifiedObject(object_id, version, snapshot, origin, *_named(found))
 
 
 def verify_state(bundle: Mapping[str, Any], trust: Trust, provider: Verifier) -> VerifiedState:
@@ -112,8 +134,9 @@ def verify_state(bundle: Mapping[str, Any], trust: Trust, provider: Verifier) ->
 def verify_absence(bundle: Mapping[str, Any], trust: Trust, provider: Verifier) -> VerifiedAbsence:
     """Check a proof that the object version does not exist. Raises ProofError."""
     object_id, version = _begin(bundle)
-    if bundle["snapshot"] is not None:
-        raise ProofError("snapshot: a proof of absence has none")
+    for name in ("snapshot", "origin"):
+        if bundle[name] is not None:
+            raise ProofError(f"{name}: a proof of absence has none")
     key = _object_key(provider, object_id, version)
     end = _EMPTY
     if bundle["other_leaf"] is not None:
@@ -158,6 +181,19 @@ def _named(found: VerifiedHeader) -> tuple[int, int, bytes, tuple[str, ...], Tru
 def _begin(bundle: Mapping[str, Any]) -> tuple[str, int]:
     _check_format(record(bundle, _OBJECT, "bundle"))
     return typed(bundle["object_id"], str, "object_id"), typed(bundle["version"], int, "version")
+
+
+def _origin(value: object) -> Origin:
+    found = record(value, _ORIGIN, "origin")
+    return Origin(
+        octets(found["submitted"], 32, "origin.submitted"),
+        typed(found["organisation"], str, "origin.organisation"),
+        typed(found["deleted"], bool, "origin.deleted"),
+        typed(found["height"], int, "origin.height"),
+        tuple(
+            octets(txid, 32, "origin.writers") for txid in items(found["writers"], _MOST_WRITERS, "writers")
+        ),
+    )
 
 
 def _check_format(bundle: Mapping[str, Any]) -> None:

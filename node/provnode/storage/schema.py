@@ -37,7 +37,7 @@ CREATE TABLE objects (
     version INTEGER NOT NULL,
     snapshot BLOB NOT NULL,
     submitted BLOB NOT NULL,
-    txid BLOB NOT NULL,
+    writers BLOB NOT NULL,
     height INTEGER NOT NULL,
     UNIQUE (object_id, version)
 );

@@ -34,15 +34,21 @@ class HeadRow:
 class VersionRow:
     """One version: the snapshot (canonical JSON of header and merged body) and the body as submitted.
 
-    `txid` and `height` name the transaction and block that last wrote this version's own submission.
+    `writers` are the ids of the transactions that wrote this version's own submission, in order: the first,
+    then every overwrite. `height` is that of the block with the last of them.
     """
 
     object_id: str
     version: int
     snapshot: bytes
     submitted: bytes
-    txid: bytes
+    writers: tuple[bytes, ...]
     height: int
+
+    @property
+    def txid(self) -> bytes:
+        """The transaction that last wrote this version's own submission."""
+        return self.writers[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +225,10 @@ class Store:
             )
             db.executemany(
                 "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?)",
-                ((v.object_id, v.version, v.snapshot, v.submitted, v.txid, v.height) for v in write.versions),
+                (
+                    (v.object_id, v.version, v.snapshot, v.submitted, b"".join(v.writers), v.height)
+                    for v in write.versions
+                ),
             )
             db.executemany(
                 "INSERT INTO users VALUES (?, ?, ?, ?)",
@@ -246,12 +255,12 @@ class Store:
     def version(self, object_id: str, version: int) -> VersionRow | None:
         """One version of an object, as it stands now."""
         row = self._row(
-            "SELECT object_id, version, snapshot, submitted, txid, height FROM objects"
+            "SELECT object_id, version, snapshot, submitted, writers, height FROM objects"
             " WHERE object_id = ? AND version = ?",
             object_id,
             version,
         )
-        return None if row is None else VersionRow(*row)
+        return None if row is None else _version_row(row)
 
     def user(self, user_id: str) -> UserRow | None:
         """A signer that a transaction registered."""
@@ -302,6 +311,12 @@ class Store:
         with self._reading():
             row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
         return row
+
+
+def _version_row(row: tuple[Any, ...]) -> VersionRow:
+    object_id, version, snapshot, submitted, writers, height = row
+    txids = tuple(writers[at : at + 32] for at in range(0, len(writers), 32))
+    return VersionRow(object_id, version, snapshot, submitted, txids, height)
 
 
 @contextlib.contextmanager

@@ -157,7 +157,7 @@ def with_txs(*txs: bytes) -> Callable[[wire.Block], wire.Block]:
         (with_txs(), "state_root"),
         (with_txs(b"garbage"), "transaction 0: malformed"),
         (with_txs(CHAIN.tx(item("x")), CHAIN.tx(item("x"))), "transaction 1: duplicate"),
-        (with_txs(CHAIN.tx(item("first"))), "transaction 0: duplicate"),
+        (with_txs(CHAIN.tx(item("first"))), "transaction 0: exists"),
         (with_txs(CHAIN.tx(item("y", 1, "update"))), "transaction 0: missing"),
         (with_txs(CHAIN.tx(item("z", timestamp=TIME_MS // 1000 + 900))), "transaction 0: timestamp"),
         (lambda block: replace(block, last_commit=None), "last_commit"),

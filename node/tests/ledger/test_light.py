@@ -95,6 +95,8 @@ def spoilt(value: object) -> Iterator[object]:
             for bit in (0, 5):  # bit 5 turns the case of letters
                 yield value[:index] + chr(ord(char) ^ 1 << bit) + value[index + 1 :]
         yield from (value + "0", value + "00", value[:-1], value[:-2], "", None, 0)
+    elif isinstance(value, bool):
+        yield from (not value, int(value), str(value), None)
     elif isinstance(value, int):
         yield from (value + 1, value - 1, value ^ 2**20, str(value), float(value), None, bool(value))
     else:

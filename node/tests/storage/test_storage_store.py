@@ -31,7 +31,7 @@ def write(height: int, size: int = 100, stale: set[bytes] | None = None) -> Bloc
         block=BlockRow(height, tag, os.urandom(size), b"certificate"),
         txids=[tag],
         heads=[HeadRow("o", "t", "zjex", height - 1, False)],
-        versions=[VersionRow("o", height - 1, b"{}", b"{}", tag, height)],
+        versions=[VersionRow("o", height - 1, b"{}", b"{}", (tag, bytes(32)), height)],
         users=[UserRow(f"u{height}@zjex", "zjex", b"\x04" * 65, height)],
         state=[StateRow("membership", "", tag)],
         handover=HandoverRow(height, b"header", b"certificate", tag) if height % 2 == 0 else None,
