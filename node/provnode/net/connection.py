@@ -69,6 +69,7 @@ class Connection:
         self.name = stream.peer.name
         self.organisation = stream.peer.organisation
         self.expires = stream.peer.expires
+        self.own_certificate = stream.own_certificate
         self.dialer = dialer
         self.since = time.monotonic()
         self._limits = limits

@@ -7,6 +7,7 @@ read anew for the next connection when they change on the disk: rotation needs n
 
 from __future__ import annotations
 
+import base64
 import logging
 from collections.abc import Callable, Set
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class _Loaded:
     """What was read from the files together."""
 
     own: PeerIdentity
+    certificate: bytes
     cas: dict[str, bytes]
     server: SSL.Context
     client: SSL.Context
@@ -85,6 +87,11 @@ class Identity:
     def own(self) -> PeerIdentity:
         """This node, as its own certificate names it."""
         return self._current().own
+
+    @property
+    def certificate(self) -> bytes:
+        """This node's certificate, DER."""
+        return self._current().certificate
 
     def context(self, *, server: bool) -> SSL.Context:
         """The TLS context for the next connection."""
@@ -175,12 +182,15 @@ class Identity:
                 raise IdentityError("trust", f"{self.trust_dir}: no CA of this node's own organisation")
             own = self._identify(leaf, root, ExtendedKeyUsageOID.CLIENT_AUTH, ders)
             _verify(leaf, root)
-            key = crypto.load_privatekey(crypto.FILETYPE_PEM, self._unseal(self.key.read_bytes()), b"")
-            return _Loaded(own, ders, self._context(cas, key), self._context(cas, key))
+            # by DER: for PEM the library makes a callback, which MemoryDenyWriteExecute forbids
+            der_key = _der(self._unseal(self.key.read_bytes()))
+            key = crypto.load_privatekey(crypto.FILETYPE_ASN1, der_key)
+            der = leaf.public_bytes(Encoding.DER)
+            return _Loaded(own, der, ders, self._context(cas, key), self._context(cas, key))
         except OSError as error:
             raise IdentityError("files", f"{error.filename}: {error.strerror}") from error
         except ValueError as error:
-            raise IdentityError("files", f"{self.cert} or {self.trust_dir}: {error}") from error
+            raise IdentityError("files", f"{self.key}, {self.cert} or {self.trust_dir}: {error}") from error
         except CryptoError as error:
             raise IdentityError("key", f"{self.key}: {error}") from error
         except TlsError as error:
@@ -214,6 +224,14 @@ class Identity:
             raise IdentityError("files", f"{self.key}: is not the key of {self.cert}")
         context.check_privatekey()
         return context
+
+
+def _der(pem: bytes) -> bytes:
+    """The PKCS#8 DER in an unencrypted PEM (RFC 7468). Raises ValueError."""
+    lines = pem.strip().splitlines()
+    if (lines[:1], lines[-1:]) != ([b"-----BEGIN PRIVATE KEY-----"], [b"-----END PRIVATE KEY-----"]):
+        raise ValueError("the key is no unencrypted PKCS#8 PEM")
+    return base64.b64decode(b"".join(lines[1:-1]), validate=True)
 
 
 def describe(error: Exception) -> str:

@@ -1,14 +1,16 @@
 """The connections to the configured peers: dialled again when lost, at most one each, bans kept.
 
 Both sides dial. When two connections meet, both ends keep the same one: of two that were made at the same
-time, the one that the node of the lesser name dialled; otherwise the newer, since nobody dials a peer that it
-is connected to, so the older one is dead.
+time, the one that the node of the lesser name dialled; otherwise the newer: who dials a peer that it
+is connected to knows that the older one is dead, or renews it.
+
+A connection is renewed when this node has another certificate than the one that it showed there, and when the
+peer's will end soon: the new connection takes over before the old one is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
@@ -29,6 +31,11 @@ _LONGEST_DELAY = 5.0
 # connections made so close together were made without knowledge of each other, in seconds
 _TOGETHER = 3.0
 _HELLO_BYTES = 4096
+# in seconds: how often certificates are looked at; how long before its end a peer's is asked for anew,
+# and how often then
+_LOOK_SECONDS = 1.0
+_RENEW_BEFORE_SECONDS = 86_400.0
+_RENEW_AGAIN_SECONDS = 3_600.0
 
 
 class ProtocolError(NetError):
@@ -86,6 +93,8 @@ class PeerSet:
         self._server: Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._banned: dict[str, float] = {}
+        self._renewals: set[asyncio.Task[None]] = set()
+        self._renewed: dict[str, float] = {}
         self.connected: dict[str, Connection] = {}
 
     @property
@@ -100,15 +109,16 @@ class PeerSet:
         self._server = await serve_tls(address, port, self._identity, self._accept, self._tls_limits)
         for peer in filter(lambda known: known.dial, self._known.values()):
             self._tasks.append(asyncio.create_task(self._keep_dialling(peer), name=f"dial-{peer.name}"))
-        self._tasks.append(asyncio.create_task(self._end_expired(), name="expiry"))
+        self._tasks.append(asyncio.create_task(self._watch_certificates(), name="certificates"))
 
     async def close(self) -> None:
         """End every connection."""
-        for task in self._tasks:
+        tasks = (*self._tasks, *self._renewals)
+        for task in tasks:
             task.cancel()
         for connection in self.connected.values():
             connection.close()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._server is not None:
             await self._server.close()
 
@@ -143,14 +153,7 @@ class PeerSet:
         while True:
             if peer.name not in self.connected and not self.is_banned(peer.name):
                 try:
-                    stream = await open_tls(
-                        peer.address,
-                        peer.port,
-                        self._identity,
-                        Peer(peer.name, peer.organisation),
-                        self._tls_limits,
-                    )
-                    if await self._run(stream, dialer=self._me):
+                    if await self._dial(peer):
                         delay, said = _FIRST_DELAY, ""
                 except NetError as error:
                     if error.reason != said:  # a peer that is down is reported once, not every 5 s
@@ -161,6 +164,11 @@ class PeerSet:
                 delay, said = _FIRST_DELAY, ""
             # jitter, so that nodes that start together do not dial each other in step
             await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311  # no secret depends on it
+
+    async def _dial(self, peer: KnownPeer) -> bool:
+        expected = Peer(peer.name, peer.organisation)
+        stream = await open_tls(peer.address, peer.port, self._identity, expected, self._tls_limits)
+        return await self._run(stream, dialer=self._me)
 
     async def _accept(self, stream: Stream) -> None:
         found = stream.peer
@@ -220,12 +228,34 @@ class PeerSet:
             return new.dialer < old.dialer
         return True
 
-    async def _end_expired(self) -> None:
+    async def _watch_certificates(self) -> None:
         while True:
-            await asyncio.sleep(5.0)
-            now = datetime.now(UTC)
+            await asyncio.sleep(_LOOK_SECONDS)
+            own, now = self._identity.certificate, time.monotonic()
             for connection in list(self.connected.values()):
-                if connection.expires <= now:
+                left = (connection.expires - datetime.now(UTC)).total_seconds()
+                if left <= 0:
                     log_event(log, logging.WARNING, "peer.certificate_ended", peer=connection.name)
-                    with contextlib.suppress(NetError):
-                        connection.close()
+                    connection.close()
+                elif connection.own_certificate != own or left < _RENEW_BEFORE_SECONDS:
+                    self._renew(connection, own, now)
+
+    def _renew(self, connection: Connection, own: bytes, now: float) -> None:
+        """Dial a peer anew, if this node may; a peer that has no new certificate yet is asked again later."""
+        name, peer = connection.name, self._known.get(connection.name)
+        pause = _RENEW_AGAIN_SECONDS if connection.own_certificate == own else _LONGEST_DELAY
+        if peer is None or not peer.dial or now - self._renewed.get(name, -pause) < pause:
+            return
+        self._renewed[name] = now
+
+        async def renew() -> None:
+            try:
+                await self._dial(peer)
+            except NetError as error:
+                log_event(log, logging.WARNING, "peer.renewal_failed", peer=name, error=error)
+
+        log_event(log, logging.INFO, "peer.renewing", peer=name, expires=connection.expires)
+        # the task serves the new connection to its end
+        task = asyncio.create_task(renew(), name=f"renew-{name}")
+        self._renewals.add(task)
+        task.add_done_callback(self._renewals.discard)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from provnode.net.errors import StreamError, TlsError
 from provnode.net.identity import Identity, PeerIdentity, describe
@@ -63,6 +63,14 @@ class Stream:
         if self._identity is None:
             raise StreamError("handshake", "no handshake has been made")
         return self._identity
+
+    @property
+    def own_certificate(self) -> bytes:
+        """The certificate that this side showed, DER."""
+        shown = self._tls.get_certificate()
+        if shown is None:
+            raise StreamError("handshake", "this side has no certificate")
+        return crypto.dump_certificate(crypto.FILETYPE_ASN1, shown)
 
     async def handshake(self, identity: Identity, *, server: bool) -> None:
         """Run the handshake and assert its outcome. Raises TlsError."""

@@ -236,6 +236,39 @@ def test_connections_of_one_address_are_bounded(pki: Pki) -> None:
     asyncio.run(served(pki, action, Limits(connections_per_address=3)))
 
 
+def test_connections_are_bounded_over_all_addresses(pki: Pki) -> None:
+    async def action(server: Server) -> None:
+        held = [await open_tls("127.0.0.1", server.port, pki.identity(pki.client), None) for _ in range(2)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, local_addr=("127.0.0.2", 0))
+        assert await reader.read() == b""
+        writer.close()
+        assert server.refused == {"full": 1} and server.connections == 2
+        await held.pop().close()
+        await until(lambda: server.connections == 1, "the server forgets the connection")
+        assert await try_handshake(server.port, raw_context(key=pki.client[0], cert=pki.client[1])) == ""
+        await held.pop().close()
+
+    asyncio.run(served(pki, action, Limits(connections=2)))
+
+
+def test_handshakes_are_bounded_over_all_addresses(pki: Pki) -> None:
+    limits = Limits(handshake_seconds=0.6, handshakes=3, handshakes_per_address=2)
+
+    async def action(server: Server) -> None:
+        idle = [
+            await asyncio.open_connection("127.0.0.1", server.port, local_addr=(f"127.0.0.{n}", 0))
+            for n in range(2, 8)
+        ]
+        await until(lambda: server.refused["full_handshakes"] == 3, "the rest is turned away")
+        assert server.connections == 3
+        await until(lambda: server.refused["slow"] == 3, "silence ends")
+        assert await try_handshake(server.port, raw_context(key=pki.client[0], cert=pki.client[1])) == ""
+        for _, writer in idle:
+            writer.close()
+
+    asyncio.run(served(pki, action, limits))
+
+
 def test_a_peer_that_reads_nothing_is_cut_off(pki: Pki) -> None:
     async def action(server: Server) -> None:
         stream = await open_tls("127.0.0.1", server.port, pki.identity(pki.client), None, QUICK)
