@@ -7,12 +7,20 @@ DOCUMENTATION = """
 module: identity
 short_description: An SM2 key born on the host, and the request for its certificate
 description:
-  - Makes the key where there is none. It never leaves the host.
+  - Has the engine make the key where there is none. It never leaves the host, and how it lies there is the
+    engine's affair.
   - If the certificate is missing, runs out soon, says another name or address, belongs to another key or to
     another authority, returns a signing request.
 options:
-  directory: {description: The folder of key.pem and cert.pem., type: path, required: true}
+  directory: {description: The folder of tls.key and cert.pem., type: path, required: true}
   owner: {description: The user that reads the key., type: str, required: true}
+  commands:
+    description:
+      - The engine's commands C(make) (puts a new key where there is none), C(public) (prints the public
+        key as PEM) and C(request) (prints a signing request as PEM); {key}, {name}, {organisation} are
+        filled in.
+    type: dict
+    required: true
   name: {description: The host's name., type: str, required: true}
   organisation: {description: The host's organisation., type: str, required: true}
   dns: {description: The DNS name that the certificate must say., type: str, required: true}
@@ -28,6 +36,10 @@ EXAMPLES = """
   identity:
     directory: /etc/provchain/identity
     owner: node
+    commands:
+      make: [engine, make-key, "{key}"]
+      public: [engine, show-key, "{key}"]
+      request: [engine, request, "{key}", --name, "{name}", --organisation, "{organisation}"]
     name: v1
     organisation: zjex
     dns: v1.lab.provchain.internal
@@ -48,6 +60,7 @@ reason:
 
 import subprocess  # noqa: E402 - Ansible wants its documentation first
 import tempfile  # noqa: E402
+from collections.abc import Mapping, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
@@ -57,11 +70,15 @@ from ansible.module_utils.settings.files import write  # noqa: E402
 DISTID = "distid:1234567812345678"
 
 
-def _openssl(*argv: str, stdin: str = "") -> str:
-    done = subprocess.run(("openssl", *argv), input=stdin, capture_output=True, text=True, check=False)
+def _run(what: str, argv: Sequence[str], stdin: str = "") -> str:
+    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise SettingError(f"openssl {argv[0]}: {done.stderr.strip()[-400:]}")
+        raise SettingError(f"{what}: {done.stderr.strip()[-400:]}")
     return done.stdout
+
+
+def _openssl(*argv: str, stdin: str = "") -> str:
+    return _run(f"openssl {argv[0]}", ("openssl", *argv), stdin)
 
 
 def _holds(*argv: str) -> bool:
@@ -75,10 +92,11 @@ def _holds(*argv: str) -> bool:
 class Files:
     """The key and certificate of a host, and the next key while its certificate is being made."""
 
-    def __init__(self, directory: str, owner: str) -> None:
+    def __init__(self, directory: str, owner: str, commands: Mapping[str, Sequence[str]]) -> None:
         folder = Path(directory)
-        self.key, self.certificate = folder / "key.pem", folder / "cert.pem"
-        self.following, self.owner = folder / "next.pem", owner
+        self.key, self.certificate = folder / "tls.key", folder / "cert.pem"
+        self.following, self.owner = folder / "next.key", owner
+        self.commands = commands
 
     def due(self, wanted: dict[str, str]) -> str:
         """Return why a new certificate is due, or nothing."""
@@ -105,21 +123,19 @@ class Files:
 
     def public(self, key: Path) -> str:
         """Return the public half of a key."""
-        return _openssl("pkey", "-in", str(key), "-pubout")
+        return self.engine("public", key)
 
-    def make_key(self, path: Path) -> None:
-        """Make a key in a file that only its user can read, from the first byte on."""
-        pem = _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:SM2")
-        self.put(path, pem, "0600")
+    def put(self, pem: str) -> None:
+        """Replace the certificate."""
+        write(self.certificate, pem.encode(), "0644", self.owner, self.owner, lambda name: None)
 
-    def put(self, path: Path, pem: str, mode: str) -> None:
-        """Replace a file of the owner."""
-        write(path, pem.encode(), mode, self.owner, self.owner, lambda name: None)
+    def engine(self, command: str, key: Path, **given: str) -> str:
+        """Run one of the engine's commands on a key."""
+        return _run(command, [word.format(key=key, **given) for word in self.commands[command]])
 
     def request(self, key: Path, wanted: dict[str, str]) -> str:
         """Return a signing request of a key for the wanted subject."""
-        subject = f"/CN={wanted['name']}/O={wanted['organisation']}"
-        return _openssl("req", "-new", "-key", str(key), "-sm3", "-sigopt", DISTID, "-subj", subject)
+        return self.engine("request", key, name=wanted["name"], organisation=wanted["organisation"])
 
     def ask(self, wanted: dict[str, str]) -> str:
         """Return a request by the key that is or will be the host's, which is made if it is missing.
@@ -128,10 +144,10 @@ class Files:
         """
         key = self.key
         if wanted["rotate"]:
-            self.make_key(self.following)
+            self.engine("make", self.following)
             key = self.following
         elif not key.exists():
-            self.make_key(key)
+            self.engine("make", key)
         return self.request(key, wanted)
 
     def install(self, pem: str) -> None:
@@ -144,7 +160,7 @@ class Files:
             self.following.replace(self.key)
         if self.public(self.key) != public:
             raise SettingError("the certificate belongs to no key of this host")
-        self.put(self.certificate, pem, "0644")
+        self.put(pem)
 
     def tidy(self) -> bool:
         """Remove the next key of a rotation that was interrupted; return whether there was one."""
@@ -159,6 +175,7 @@ def main() -> None:
     options = {
         "directory": {"type": "path", "required": True},
         "owner": text,
+        "commands": {"type": "dict", "required": True},
         "name": text,
         "organisation": text,
         "dns": text,
@@ -170,7 +187,7 @@ def main() -> None:
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     given = module.params
-    files = Files(given["directory"], given["owner"])
+    files = Files(given["directory"], given["owner"], given["commands"])
     try:
         if given["certificate"]:
             files.install(given["certificate"])

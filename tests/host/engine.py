@@ -43,6 +43,12 @@ class Engine(Protocol):
     families: frozenset[str]
     """Address families that it may use at most."""
 
+    credential: tuple[str, str]
+    """The name and the encrypted file of the systemd credential that opens the private keys."""
+
+    def sealed(self, host: Host) -> Mapping[str, str]:
+        """Return the files of its private keys, each with what a sealed one begins with."""
+
     def kept(self, host: Host) -> Sequence[Kept]:
         """Return its files on a host: keys, configuration, data."""
 

@@ -28,23 +28,43 @@ def test_the_engines_files_are_as_they_must_be(
 
 
 def test_no_private_key_can_be_read_by_others(name: str, facts: dict[str, Any]) -> None:
-    assert "/etc/provchain/identity/key.pem" in facts["private_keys"], "the search finds no key at all"
+    assert "/etc/ssh/ssh_host_ed25519_key" in facts["private_keys"], "the search finds no key at all"
     open_keys = {
         path: found for path, found in facts["private_keys"].items() if int(found["mode"], 8) & 0o077
     }
     assert open_keys == {}, name
 
 
-def test_every_private_key_is_where_one_belongs(
+def test_the_engines_private_keys_are_sealed(
     name: str, facts: dict[str, Any], engine: Engine, network: Network
 ) -> None:
-    kept = {one.path for one in engine.kept(network.described(name))}
-    strays = [
-        path
-        for path in facts["private_keys"]
-        if path not in kept and not path.startswith("/etc/ssh/ssh_host_")
-    ]
+    """No key lies in the clear but those of ssh, and the engine's own lie there sealed."""
+    strays = [path for path in facts["private_keys"] if not path.startswith("/etc/ssh/ssh_host_")]
     assert strays == [], name
+    sealed = engine.sealed(network.described(name))
+    assert sealed
+    for path, start in sealed.items():
+        assert network.run(name, "head", "-c", str(len(start)), path) == start, (name, path)
+
+
+def test_what_opens_sealed_keys_is_systemds_alone(
+    name: str, facts: dict[str, Any], engine: Engine, network: Network
+) -> None:
+    """The credential is of this host, opens here only, and reaches the service by its unit."""
+    credential, file = engine.credential
+    opened = network.run(name, "sh", "-c", f"systemd-creds decrypt --name={credential} {file} - | wc -c")
+    assert int(opened) > 0
+    assert facts["paths"][file] == {"kind": "file", "mode": "0600", "owner": "root", "group": "root"}
+    if network.described(name).is_node:
+        unit = network.run(name, "systemctl", "cat", engine.unit)
+        assert f"LoadCredentialEncrypted={credential}:{file}" in unit.splitlines(), name
+
+
+def test_no_two_hosts_share_what_opens_their_keys(network: Network, engine: Engine) -> None:
+    credential, file = engine.credential
+    command = f"systemd-creds decrypt --name={credential} {file} - | sha256sum"
+    digests = network.each(network.names, lambda name: network.run(name, "sh", "-c", command))
+    assert len(set(digests.values())) == len(network.names)
 
 
 def test_nothing_can_be_written_by_everybody(name: str, facts: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,16 @@ from settings import SettingError
 from provchain.paths import REPOSITORY
 from provchain.pki import Authority, Wanted
 
+PROVNODE = [
+    *(sys.executable, "-c"),
+    f"import sys; sys.path.insert(0, {str(REPOSITORY / 'node')!r})\n"
+    "from provnode.cli.main import main; sys.exit(main())",
+]
+COMMANDS = {
+    "make": [*PROVNODE, "keygen", "--out", "{key}"],
+    "public": [*PROVNODE, "keygen", "--show", "{key}", "--pem"],
+    "request": [*PROVNODE, "csr", "--key", "{key}", "--name", "{name}", "--organisation", "{organisation}"],
+}
 NAMES = {"name": "v1", "organisation": "zjex", "dns": "v1.lab.provchain.internal", "address": "10.77.10.11"}
 
 
@@ -26,7 +37,7 @@ class Host:
         module = importlib.util.module_from_spec(found)
         found.loader.exec_module(module)
         (folder / "identity").mkdir()
-        self.files: Any = module.Files(str(folder / "identity"), "root")
+        self.files: Any = module.Files(str(folder / "identity"), "root", COMMANDS)
         self.authority = Authority(folder / "pki", "zjex")
         self.wanted: dict[str, Any] = {
             **NAMES,
@@ -111,7 +122,7 @@ def test_during_a_rotation_key_and_certificate_still_fit(host: Host) -> None:
     assert host.due() == ""
     assert host.files.tidy()
     assert host.due() == ""
-    assert sorted(path.name for path in host.files.key.parent.iterdir()) == ["cert.pem", "key.pem"]
+    assert sorted(path.name for path in host.files.key.parent.iterdir()) == ["cert.pem", "tls.key"]
 
 
 def test_a_rotation_that_ended_between_key_and_certificate_is_made_up_for(

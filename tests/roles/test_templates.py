@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import jinja2.nativetypes
 import pytest
 import yaml
 from provnode.ops.config import load_config
@@ -44,11 +45,28 @@ def variables(host: Host) -> dict[str, Any]:
         "provchain_facts": {"container": True},
         "provnode_validator": "validator" in host.roles,
         "provnode_client": not host.is_node,
-        "provnode_key": "/keys/key.pem",
-        "provnode_command": "/opt/provnode/current/bin/provnode",
+        "provnode_key": "/keys/signing.key",
+        **engine_shared(),
         "provnode_user": "provnode",
         **yaml.safe_load((ROLES / "os_base" / "defaults" / "main.yml").read_text(encoding="utf-8")),
     }
+
+
+def engine_shared() -> dict[str, Any]:
+    """Return what engine.yml shares with every role, its references to itself filled in as Ansible does."""
+    found: Any = yaml.safe_load((ROLES / "provnode" / "engine.yml").read_text(encoding="utf-8"))
+    environment = jinja2.nativetypes.NativeEnvironment(undefined=jinja2.StrictUndefined)
+
+    def filled(value: Any) -> Any:  # noqa: ANN401 - whatever YAML holds
+        if isinstance(value, list):
+            return [filled(item) for item in value]
+        if isinstance(value, dict):
+            return {key: filled(item) for key, item in value.items()}
+        return environment.from_string(value).render(found) if "{{" in value else value
+
+    while "{{" in str(found):
+        found = filled(found)
+    return dict(found)
 
 
 def render(role: str, template: str, host: Host) -> str:
@@ -60,7 +78,7 @@ def render(role: str, template: str, host: Host) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - these are no web pages
     )
-    environment.filters["split"] = str.split
+    environment.filters |= {"split": str.split, "to_json": json.dumps}
     return environment.get_template(f"{template}.j2").render(variables(host))
 
 
@@ -142,6 +160,7 @@ def test_the_node_accepts_its_configuration(host: Host, tmp_path: Path) -> None:
     assert {peer.name for peer in config.peers} == {one.name for one in SPEC.nodes} - {host.name}
     assert bool(config.consensus_key) == ("validator" in host.roles)
     assert (config.listen is not None) == host.is_node
+    assert config.kek_credential == engine_shared()["provnode_kek"]
     permitted = {str(p.address) for p in outbound(SPEC, host) if p.service == "p2p"}
     assert all(peer.address in permitted for peer in config.peers if peer.dial)
 
@@ -152,3 +171,19 @@ def test_the_suite_is_told_how_to_ask_the_engine(host: Host) -> None:
     assert (engine["unit"] is None) == (not host.is_node)
     assert {"submit", "read"} <= set(engine["verbs"])
     assert ({"status", "block"} <= set(engine["verbs"])) == host.is_node
+
+
+def test_what_needs_a_key_gets_the_key_encryption_key_from_systemd_alone(host: Host) -> None:
+    shared = engine_shared()
+    loads = f"LoadCredentialEncrypted={shared['provnode_kek']}:{shared['provnode_kek_file']}"
+    assert loads in render("provnode", "provnode.service", host).splitlines()
+    verbs = json.loads(render("provnode", "engine.json", host))["verbs"]
+    makes = shared["engine_key_commands"]
+    for argv in (verbs["submit"], verbs["read"], makes["make"], makes["request"]):
+        assert argv[0] == "/usr/bin/systemd-run"
+        own = argv[: argv.index(shared["provnode_command"])]
+        assert {"--pipe", "--wait", "--property=User=provnode", f"--property={loads}"} <= set(own)
+    for argv in (makes["make"], makes["request"]):
+        at = argv.index("--kek")
+        assert argv[at + 1] == shared["provnode_kek"]
+        assert argv[argv.index("--key" if "csr" in argv else "--out") + 1] == "{key}"

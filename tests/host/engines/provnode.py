@@ -16,7 +16,7 @@ _EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "objects.ndjson"
 
 
 class Provnode:
-    """provnode: one Python service, SM2 keys in files, data in SQLite."""
+    """provnode: one Python service, SM2 keys in sealed files, data in SQLite."""
 
     unit = "provnode.service"
     user = "provnode"
@@ -49,12 +49,21 @@ class Provnode:
         "UMask": "0077",
     }
 
+    credential = ("provnode-kek", "/etc/provnode/kek.cred")
+
+    def sealed(self, host: Host) -> Mapping[str, str]:
+        """Return the files of its private keys, each with what a sealed one begins with."""
+        sealed = {"/etc/provchain/identity/tls.key": "provnode-sealed-key-1 tls "}
+        if "validator" in host.roles:
+            return sealed | {"/var/lib/provnode/keys/consensus.key": "provnode-sealed-key-1 consensus "}
+        return sealed | {"/etc/provchain/client/client.key": "provnode-sealed-key-1 client "}
+
     def kept(self, host: Host) -> Sequence[Kept]:
         """Return its files on a host: keys, configuration, data."""
         own = self.user  # clients have its account too: their identity and key are its
         kept = [
             Kept("/etc/provchain/identity", own, own, "0750", "directory"),
-            Kept("/etc/provchain/identity/key.pem", own, own, "0600"),
+            Kept("/etc/provchain/identity/tls.key", own, own, "0600"),
             Kept("/etc/provchain/identity/cert.pem", own, own, "0644"),
             Kept("/etc/provchain/trust", "root", "root", "0755", "directory"),
             Kept("/etc/provchain/engine.json", "root", "root", "0644"),
@@ -62,14 +71,15 @@ class Provnode:
             Kept("/etc/provnode", "root", "root", "0755", "directory"),
             Kept("/etc/provnode/genesis.json", "root", "root", "0644"),
             Kept("/etc/provnode/config.toml", "root", "root", "0644"),
+            Kept(self.credential[1], "root", "root", "0600"),
             Kept("/var/lib/provnode", own, own, "0700", "directory"),
             Kept("/opt/provnode", "root", "root", "0755", "directory"),
         ]
         if "validator" in host.roles:
-            kept.append(Kept("/var/lib/provnode/keys/consensus.pem", own, own, "0600"))
+            kept.append(Kept("/var/lib/provnode/keys/consensus.key", own, own, "0600"))
         else:
             kept.append(Kept("/etc/provchain/client", own, own, "0700", "directory"))
-            kept.append(Kept("/etc/provchain/client/key.pem", own, own, "0600"))
+            kept.append(Kept("/etc/provchain/client/client.key", own, own, "0600"))
         if host.is_node:
             kept.append(Kept("/run/provnode", own, own, "0750", "directory"))
             kept.append(Kept("/etc/systemd/system/provnode.service", "root", "root", "0644"))
