@@ -32,11 +32,12 @@ _MAX_PREPARED = 8
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit did."""
+    """What a commit did; `state` names the kinds of state, beside objects and users, that it changed."""
 
     height: int
     block_id: bytes
     txids: tuple[bytes, ...]
+    state: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +228,8 @@ class Ledger(Views):
             )
             self._tip = self._next_tip(block, certificate, outcome.membership)
         self._prepared.clear()
-        return Committed(row.height, row.block_id, tuple(outcome.txids))
+        changed = frozenset(one.kind for one in outcome.state)
+        return Committed(row.height, row.block_id, tuple(outcome.txids), changed)
 
     def _prepare(self, raw: bytes) -> _Prepared:
         """Check all that does not depend on the clock, and execute; remembers the outcome."""

@@ -11,14 +11,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from provnode.crypto.crl import RevocationList
 from provnode.crypto.provider import Provider
 from provnode.ledger.changes import ApprovedChange, parse_membership
 from provnode.ledger.errors import TxCode, TxError
 from provnode.ledger.genesis import Genesis, Signer
 from provnode.ledger.objects import DataObject, parse_object, seal_bytes
+from provnode.ledger.revocation import parse_revocation
 from provnode.ledger.transactions import (
     KIND_MEMBERSHIP,
     KIND_OBJECT,
+    KIND_REVOCATION,
     Registration,
     Transaction,
     decode_transaction,
@@ -29,7 +32,7 @@ from provnode.ledger.transactions import (
 # parsed JSON takes several times its bytes: about 150 MiB of memory at most
 _CACHE_BYTES = 32 * 1024 * 1024
 
-Content = DataObject | Registration | ApprovedChange
+Content = DataObject | Registration | ApprovedChange | RevocationList
 Signature = tuple[bytes, bytes, bytes]
 """Public key, message, signature."""
 
@@ -98,6 +101,11 @@ class Checker:
             _founding(signer)
             change = parse_membership(tx.body, self._genesis)
             return change, [(one.public_key, change.signed, one.signature) for one in change.approvals]
+        if tx.kind == KIND_REVOCATION:
+            _founding(signer)
+            revoked = parse_revocation(tx.body)
+            ca = self._ca(signer, revoked.organisation)
+            return revoked, [(ca, revoked.signed, revoked.signature)]
         user = parse_registration(tx.body)
         if not signer.founding or not user.id.endswith("@" + signer.organisation):
             raise TxError(
@@ -108,6 +116,15 @@ class Checker:
             raise TxError(TxCode.USER_EXISTS, f"{user.id} is a founding signer")
         return user, [(user.public_key, registration_sign_bytes(self._genesis.hash, user.id), user.proof)]
 
+    def _ca(self, signer: Signer, organisation: str) -> bytes:
+        """The key that signs an organisation's lists, where this signer may hand them in. Raises TxError."""
+        if organisation != signer.organisation:
+            raise TxError(TxCode.NOT_PERMITTED, f"{signer.id} may not revoke for {organisation}")
+        ca = self._genesis.organisations[organisation].ca
+        if not ca:
+            raise TxError(TxCode.NOT_PERMITTED, f"the genesis lists no CA of {organisation}")
+        return bytes.fromhex(ca)
+
     def _judge(self, verdict: CheckedTx | TxError, held: list[bool]) -> CheckedTx | TxError:
         if isinstance(verdict, TxError):
             return verdict
@@ -117,6 +134,8 @@ class Checker:
             if isinstance(verdict.content, Registration):
                 return TxError(TxCode.BAD_SIGNATURE, "body.proof: not made by the new user's key")
             place = held.index(False) - 1
+            if isinstance(verdict.content, RevocationList):
+                return TxError(TxCode.BAD_CRL, "crl: not signed by the organisation's CA")
             if isinstance(verdict.content, ApprovedChange):
                 who = verdict.content.approvals[place].organisation
                 return TxError(TxCode.BAD_APPROVAL, f"approvals: the signature of {who} does not hold")

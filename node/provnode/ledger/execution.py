@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
+from provnode.crypto.crl import RevocationList, read_crl
 from provnode.crypto.hashing import digest, pack, sm3
-from provnode.ledger import tree
+from provnode.ledger import revocation, tree
 from provnode.ledger.changes import STATE_KIND, ApprovedChange, encode_state
 from provnode.ledger.checks import CheckedTx
 from provnode.ledger.errors import TxCode, TxError
@@ -56,6 +57,14 @@ def user_bytes(user: UserRow) -> bytes:
     return pack([user.id, user.organisation, user.public_key, user.height])
 
 
+def stored_lists(store: Store) -> list[RevocationList]:
+    """The newest revocation list of each organisation. Raises StoreError for one that can't be read."""
+    try:
+        return [read_crl(row.value, row.id) for row in store.state(revocation.STATE_KIND)]
+    except ValueError as error:
+        raise StoreError("corrupt", f"revocation list: {error}", "restore a backup or sync anew") from error
+
+
 def check_time(content: DataObject, time_ms: int) -> None:
     """Raises TxError when the object's timestamp (seconds) lies beyond `time_ms` and its tolerance."""
     latest = time_ms // 1000 + MAX_AHEAD_SECONDS
@@ -94,6 +103,7 @@ class Overlay:
     membership: Membership
     height: int
     changed: Membership | None = None
+    revoked: dict[str, RevocationList] = field(default_factory=dict)
     txids: dict[bytes, None] = field(default_factory=dict)
     heads: dict[str, HeadRow] = field(default_factory=dict)
     versions: dict[tuple[str, int], VersionRow] = field(default_factory=dict)
@@ -111,6 +121,8 @@ class Overlay:
             self._register(checked, content)
         elif isinstance(content, ApprovedChange):
             self._change(content)
+        elif isinstance(content, RevocationList):
+            self._revoke(content)
         else:
             if time_ms is not None:
                 check_time(content, time_ms)
@@ -125,7 +137,9 @@ class Overlay:
         items += [(state_key("user", row.id), state_value(user_bytes(row))) for row in self.users.values()]
         before = self.membership
         membership = (self.changed or before).at(self.height + 1)
-        state = [StateRow(STATE_KIND, "", encode_state(membership))] if membership is not before else []
+        state = [StateRow(revocation.STATE_KIND, one.organisation, one.der) for one in self.revoked.values()]
+        if membership is not before:
+            state.append(StateRow(STATE_KIND, "", encode_state(membership)))
         items += [(state_key(row.kind, row.id), state_value(row.value)) for row in state]
         return Outcome(
             list(self.txids),
@@ -146,6 +160,17 @@ class Overlay:
         genesis = self.genesis
         limits = Limits(genesis.organisations, genesis.most_validators)
         self.changed = (self.changed or self.membership).accept(content.change, self.height, limits)
+
+    def _revoke(self, content: RevocationList) -> None:
+        who = content.organisation
+        before = self.revoked.get(who) or next(
+            (one for one in stored_lists(self.store) if one.organisation == who), None
+        )
+        if before is not None and content.number <= before.number:
+            raise TxError(
+                TxCode.STALE_CRL, f"crl: found number {content.number}, allowed: above {before.number}"
+            )
+        self.revoked[who] = content
 
     def _register(self, checked: CheckedTx, content: Registration) -> None:
         if content.id in self.users or self.store.user(content.id) is not None:

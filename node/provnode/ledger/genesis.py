@@ -34,12 +34,16 @@ SIGNER_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}@[a-z0-9][a-z0-9._-]{0,63}")
 
 
 class Organisation(Struct, frozen=True, forbid_unknown_fields=True):
-    """A member of the chain; `uscc` is its unified social credit code (GB 32100)."""
+    """A member of the chain; `uscc` is its unified social credit code (GB 32100).
+
+    `ca` is the SM2 key that signs its certificates and revocation lists; without it, the chain takes none.
+    """
 
     name: _Name
     title: str
     uscc: Annotated[str, Meta(pattern="^[0-9A-Z]{18}$")]
     role: str
+    ca: Annotated[str, Meta(pattern="^(04[0-9a-f]{128})?$")] = ""
 
 
 class _Validator(Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,8 @@ id and can't be committed twice.
 Kinds: `object` carries a JR/T 0314 object. `register_user` carries {"id", "proof", "public_key"}: it adds a
 signer `<name>@<organisation>` to the organisation of the founding signer that signs it; `proof` is the new
 key's own signature over pack(["provnode.user", genesis hash, id]): the key is valid, and held.
-`membership` carries a change of the validators, see `provnode.ledger.changes`.
+`membership` carries a change of the validators, see `provnode.ledger.changes`; `revocation` an organisation's
+list of revoked certificates, see `provnode.ledger.revocation`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from provnode.ledger.merkle import leaf_hash
 KIND_OBJECT = "object"
 KIND_REGISTER_USER = "register_user"
 KIND_MEMBERSHIP = "membership"
-KINDS = (KIND_OBJECT, KIND_REGISTER_USER, KIND_MEMBERSHIP)
+KIND_REVOCATION = "revocation"
+KINDS = (KIND_OBJECT, KIND_REGISTER_USER, KIND_MEMBERSHIP, KIND_REVOCATION)
 _FORMAT = 1
 
 

@@ -14,12 +14,13 @@ from provnode.crypto.hashing import sm3
 from provnode.ledger import tree
 from provnode.ledger.canonical import Json, JsonObject, decode
 from provnode.ledger.errors import NotFoundError
-from provnode.ledger.execution import object_key, state_key, user_bytes
+from provnode.ledger.execution import object_key, state_key, stored_lists, user_bytes
 from provnode.ledger.genesis import Genesis, Signer
 from provnode.ledger.transactions import (
     KIND_MEMBERSHIP,
     KIND_OBJECT,
     KIND_REGISTER_USER,
+    KIND_REVOCATION,
     Transaction,
     decode_transaction,
 )
@@ -57,6 +58,10 @@ class Views:
         if row is None:
             return self.genesis.validators
         return _decoded(row.validators)
+
+    def revoked(self) -> dict[str, frozenset[int]]:
+        """The serials of each organisation's revoked certificates."""
+        return {one.organisation: one.serials for one in stored_lists(self.store)}
 
     def block(self, height: int) -> JsonObject:
         """Clause 7, block: height, hashes, time, transaction ids, header."""
@@ -315,6 +320,8 @@ def _origin(head: HeadRow, row: VersionRow) -> JsonObject:
 def _operation(tx: Transaction) -> JsonObject:
     if tx.kind == KIND_REGISTER_USER:
         return {"type": tx.kind, "user": tx.body["id"]}
+    if tx.kind == KIND_REVOCATION:
+        return {"type": tx.kind, "organisation": tx.body["organisation"]}
     if tx.kind == KIND_MEMBERSHIP:
         return {"type": tx.kind, "change": tx.body["change"]}
     header = tx.body["header"]

@@ -2,15 +2,16 @@
 
 A node is `CN` of an organisation `O`. Its certificate counts only if it chains to the CA of that very
 organisation (`<trust_dir>/<O>.pem`), so one organisation's CA can't issue a node of another. The files are
-read anew for the next connection when they change on the disk: rotation needs no restart.
+read anew for the next connection when they change on the disk: rotation needs no restart. A certificate that
+its organisation has revoked counts no more, whether the chain says so or a list in `<trust_dir>/<O>.crl`.
 """
 
 from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Callable, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from OpenSSL import SSL, crypto
 # for what pyOpenSSL has no method: signature algorithms and groups (RFC 8446 sections 4.2.3 and 4.2.7)
 from OpenSSL._util import lib
 
-from provnode.crypto.provider import CryptoError
+from provnode.crypto.crl import read_crl
+from provnode.crypto.provider import PUBLIC_KEY_BYTES, CryptoError, get_provider
 from provnode.crypto.spki import SPKI
 from provnode.net.errors import IdentityError, TlsError
 from provnode.net.events import log_event
@@ -40,11 +42,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PeerIdentity:
-    """A node as its certificate names it; `expires` is the certificate's end."""
+    """A node as its certificate names it; `expires` is the certificate's end.
+
+    `serials` are those of the certificate and of any between it and the CA.
+    """
 
     name: str
     organisation: str
     expires: datetime
+    serials: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class _Loaded:
     cas: dict[str, bytes]
     server: SSL.Context
     client: SSL.Context
+    revoked: Mapping[str, frozenset[int]]
 
 
 class Identity:
@@ -80,6 +87,8 @@ class Identity:
         self.trust_dir = trust_dir
         self.organisations = frozenset(organisations)
         self._unseal = unseal
+        self._revoked: Mapping[str, frozenset[int]] = {}
+        self._watchers: list[Callable[[], None]] = []
         self._stamp = self._look()
         self._loaded = self._load()
 
@@ -115,7 +124,34 @@ class Identity:
         if not chain:
             raise TlsError("no_certificate", "the other side showed no certificate")
         wanted = ExtendedKeyUsageOID.CLIENT_AUTH if server else ExtendedKeyUsageOID.SERVER_AUTH
-        return self._identify(chain[0], chain[-1], wanted, self._current().cas)
+        found = self._identify(chain[0], chain[-1], wanted, self._current().cas)
+        found = replace(found, serials=tuple(cert.serial_number for cert in chain[:-1]))
+        if self.is_revoked(found):
+            raise TlsError("revoked", f"the certificate of {found.name!r} was revoked by its organisation")
+        return found
+
+    def is_revoked(self, peer: PeerIdentity) -> bool:
+        """Whether its organisation has revoked the certificate, on the chain or by a list in a file."""
+        loaded = self._current()
+        revoked: Set[int] = frozenset().union(
+            *(found.get(peer.organisation, frozenset()) for found in (self._revoked, loaded.revoked))
+        )
+        return not revoked.isdisjoint(peer.serials)
+
+    def revoke(self, serials: Mapping[str, frozenset[int]]) -> None:
+        """Let these certificates, by organisation, count no more: what the chain says now."""
+        if serials != self._revoked:
+            self._revoked = dict(serials)
+            self._tell()
+
+    def on_revoked(self, watcher: Callable[[], None]) -> None:
+        """Call `watcher` whenever certificates are revoked, so that it ends the connections made by them."""
+        self._watchers.append(watcher)
+
+    def _tell(self) -> None:
+        log_event(log, logging.INFO, "identity.revoked", organisations=len(self._revoked))
+        for watcher in self._watchers:
+            watcher()
 
     def _identify(
         self,
@@ -126,8 +162,7 @@ class Identity:
     ) -> PeerIdentity:
         found = _read_names(cert)
         _expect("certificate_signature", cert.signature_algorithm_oid.dotted_string, _SM2_WITH_SM3)
-        spki = crypto.dump_publickey(crypto.FILETYPE_ASN1, crypto.X509.from_cryptography(cert).get_pubkey())
-        if not spki.startswith(SPKI):
+        if not _spki(cert).startswith(SPKI):
             raise TlsError("certificate_key", "the certificate's key is no SM2 key")
         try:
             usage = cert.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
@@ -149,18 +184,21 @@ class Identity:
             return self._loaded
         if stamp != self._stamp:
             # remember the stamp first: what can't be read is reported once, not with every connection
-            self._stamp = stamp
+            self._stamp, before = stamp, self._loaded.revoked
             try:
                 self._loaded = self._load()
             except IdentityError as error:
                 log_event(log, logging.ERROR, "identity.reload_failed", error=error)
             else:
                 log_event(log, logging.INFO, "identity.reloaded", expires=self._loaded.own.expires)
+                if self._loaded.revoked != before:
+                    self._tell()
         return self._loaded
 
     def _look(self) -> tuple[tuple[str, int, int, int], ...]:
         try:
             files = [self.key, self.cert, *sorted(self.trust_dir.glob("*.pem"))]
+            files += sorted(self.trust_dir.glob("*.crl"))
             stats = [(str(path), path.stat()) for path in files]
         except OSError as error:
             raise IdentityError("files", f"{error.filename}: {error.strerror}") from error
@@ -186,7 +224,8 @@ class Identity:
             der_key = _der(self._unseal(self.key.read_bytes()))
             key = crypto.load_privatekey(crypto.FILETYPE_ASN1, der_key)
             der = leaf.public_bytes(Encoding.DER)
-            return _Loaded(own, der, ders, self._context(cas, key), self._context(cas, key))
+            contexts = self._context(cas, key), self._context(cas, key)
+            return _Loaded(own, der, ders, *contexts, self._read_lists(cas))
         except OSError as error:
             raise IdentityError("files", f"{error.filename}: {error.strerror}") from error
         except ValueError as error:
@@ -197,6 +236,22 @@ class Identity:
             raise IdentityError(error.reason, f"{self.cert}: {error}") from error
         except (SSL.Error, crypto.Error) as error:
             raise IdentityError("files", f"{self.key}, {self.cert}: {describe(error)}") from error
+
+    def _read_lists(self, cas: dict[str, x509.Certificate]) -> dict[str, frozenset[int]]:
+        """The lists beside the CAs, for emergencies and for where the chain takes none."""
+        found = {}
+        for path in sorted(self.trust_dir.glob("*.crl")):
+            ca = cas.get(path.stem)
+            if ca is None:
+                raise IdentityError("crl", f"{path}: no CA of that organisation is trusted")
+            try:
+                crl = read_crl(path.read_bytes(), path.stem)
+            except ValueError as error:
+                raise IdentityError("crl", f"{path}: {error}") from error
+            if not get_provider("openssl").verify(_spki(ca)[-PUBLIC_KEY_BYTES:], crl.signed, crl.signature):
+                raise IdentityError("crl", f"{path}: not signed by the CA of {path.stem!r}")
+            found[path.stem] = crl.serials
+        return found
 
     def _context(self, cas: dict[str, x509.Certificate], key: crypto.PKey) -> SSL.Context:
         context = SSL.Context(SSL.TLS_METHOD)
@@ -248,6 +303,11 @@ def _verify(leaf: x509.Certificate, root: x509.Certificate) -> None:
         crypto.X509StoreContext(store, crypto.X509.from_cryptography(leaf)).verify_certificate()
     except crypto.X509StoreContextError as error:
         raise TlsError("issuer", str(error)) from error
+
+
+def _spki(cert: x509.Certificate) -> bytes:
+    """The certificate's SubjectPublicKeyInfo, which PyPI cryptography can't read with an SM2 key in it."""
+    return crypto.dump_publickey(crypto.FILETYPE_ASN1, crypto.X509.from_cryptography(cert).get_pubkey())
 
 
 def _expect(what: str, found: object, allowed: str) -> None:

@@ -1,4 +1,6 @@
-"""The connections to the configured peers: dialled again when lost, at most one each, bans kept.
+"""The connections to the known peers: dialled again when lost, at most one each, bans kept.
+
+Known are those of the configuration, and validators that joined by a change of the membership.
 
 Both sides dial. When two connections meet, both ends keep the same one: of two that were made at the same
 time, the one that the node of the lesser name dialled; otherwise the newer: who dials a peer that it
@@ -63,7 +65,7 @@ class Handshake(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KnownPeer:
-    """A configured peer. Without `dial` it is waited for: the flow matrix may allow one way only."""
+    """A known peer. Without `dial` it is waited for: the flow matrix may allow one way only."""
 
     name: str
     organisation: str
@@ -92,6 +94,7 @@ class PeerSet:
         self._tls_limits = tls_limits or Limits()
         self._server: Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._dials: dict[str, asyncio.Task[None]] = {}
         self._banned: dict[str, float] = {}
         self._renewals: set[asyncio.Task[None]] = set()
         self._renewed: dict[str, float] = {}
@@ -107,13 +110,14 @@ class PeerSet:
     async def start(self, address: str, port: int) -> None:
         """Listen and dial. Raises OSError when the address can't be had."""
         self._server = await serve_tls(address, port, self._identity, self._accept, self._tls_limits)
-        for peer in filter(lambda known: known.dial, self._known.values()):
-            self._tasks.append(asyncio.create_task(self._keep_dialling(peer), name=f"dial-{peer.name}"))
+        self._identity.on_revoked(self._end_revoked)
+        for peer in self._known.values():
+            self._look_for(peer)
         self._tasks.append(asyncio.create_task(self._watch_certificates(), name="certificates"))
 
     async def close(self) -> None:
         """End every connection."""
-        tasks = (*self._tasks, *self._renewals)
+        tasks = (*self._tasks, *self._dials.values(), *self._renewals)
         for task in tasks:
             task.cancel()
         for connection in self.connected.values():
@@ -121,6 +125,32 @@ class PeerSet:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._server is not None:
             await self._server.close()
+
+    def add(self, peer: KnownPeer) -> None:
+        """Know a peer from now on, and dial it; one of the same name that is known otherwise is replaced."""
+        if peer.name == self._me or self._known.get(peer.name) == peer:
+            return
+        self.remove(peer.name)
+        self._known[peer.name] = peer
+        if self._server is not None:
+            self._look_for(peer)
+        log_event(log, logging.INFO, "peer.added", peer=peer.name, organisation=peer.organisation)
+
+    def remove(self, name: str) -> None:
+        """Know a peer no more, and end its connection."""
+        known, dialling = self._known.pop(name, None), self._dials.pop(name, None)
+        if dialling is not None:
+            dialling.cancel()
+        connection = self.connected.get(name)
+        if connection is not None:
+            connection.close()
+        if known is not None:
+            log_event(log, logging.INFO, "peer.removed", peer=name)
+
+    def _look_for(self, peer: KnownPeer) -> None:
+        if peer.dial:
+            task = asyncio.create_task(self._keep_dialling(peer), name=f"dial-{peer.name}")
+            self._dials[peer.name] = task
 
     def broadcast(self, body: bytes, *, urgent: bool, but: str | None = None) -> None:
         """Queue a message to every connected peer, leaving out `but`."""
@@ -228,9 +258,16 @@ class PeerSet:
             return new.dialer < old.dialer
         return True
 
+    def _end_revoked(self) -> None:
+        for connection in list(self.connected.values()):
+            if self._identity.is_revoked(connection.stream.peer):
+                log_event(log, logging.WARNING, "peer.revoked", peer=connection.name)
+                connection.close()
+
     async def _watch_certificates(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
+            # reads the files anew where they have changed, revocation lists included
             own, now = self._identity.certificate, time.monotonic()
             for connection in list(self.connected.values()):
                 left = (connection.expires - datetime.now(UTC)).total_seconds()

@@ -91,6 +91,7 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: Counter[str] = Counter()
         self._handshakes: Counter[str] = Counter()
+        self._streams: set[Stream] = set()
         self.refused: Counter[str] = Counter()
 
     @property
@@ -107,6 +108,7 @@ class Server:
 
     async def start(self, address: str, port: int) -> None:
         """Listen. Raises OSError."""
+        self._identity.on_revoked(self._end_revoked)
         self._listener = await asyncio.start_server(self._accept, address, port)
 
     async def close(self) -> None:
@@ -152,6 +154,7 @@ class Server:
             finally:
                 self._handshakes[address] -= 1
                 self._handshakes += Counter()
+            self._streams.add(stream)
             await self._handler(stream)
         except TlsError as error:
             self._refuse(error, address)
@@ -161,8 +164,15 @@ class Server:
             # a defect of the handler, not of the peer: its place in the code is needed
             log.exception("tls.handler_failed peer=%s", address)
         finally:
+            self._streams.discard(stream)
             with contextlib.suppress(StreamError):
                 await stream.close()
+
+    def _end_revoked(self) -> None:
+        for stream in list(self._streams):
+            if self._identity.is_revoked(stream.peer):
+                log_event(log, logging.WARNING, "tls.revoked", peer=stream.peer.name)
+                stream.abort()
 
     def _full(self, address: str) -> str | None:
         limits = self._limits

@@ -14,6 +14,7 @@ from provnode import __version__
 from provnode.core.machine import Machine
 from provnode.core.types import Certificate, Proposal, ValidatorSet, Vote
 from provnode.crypto.provider import PrivateKey, Provider
+from provnode.ledger import changes, revocation
 from provnode.ledger.app import Committed, Ledger
 from provnode.ledger.errors import NotFoundError, TxCode, TxError
 from provnode.ledger.genesis import Genesis
@@ -147,10 +148,29 @@ class Node:
                 f"{self.ledger.height}; a key that it lists later is the next consensus key"
             )
 
+    def _meet(self) -> None:
+        """Know the validators that came by a change of the membership, wherever they told they are.
+
+        The configuration goes before. One that was removed may still connect, but isn't looked for.
+        """
+        membership = self.ledger.membership
+        own = {peer.name for peer in self.setup.peers}
+        listed = {one.name for one in (*membership.active, *membership.suspended)}
+        places = dict(membership.places)
+        for change in membership.pending:
+            if change.place is not None:
+                listed.add(change.validator.name)
+                places[change.validator.name] = (change.validator.organisation, change.place)
+        for name, (organisation, place) in places.items():
+            if name not in own:
+                self.peers.add(KnownPeer(name, organisation, place.address, place.port, name in listed))
+
     # --- life
 
     async def start(self) -> None:
         """Listen, dial, take part. Raises OSError when the address can't be had."""
+        self._meet()
+        self.identity.revoke(await self._threads.check(self.ledger.revoked))
         await self.peers.start(self.setup.address, self.setup.p2p_port)
         for name, work in (
             ("consensus", self._consensus.run()),
@@ -316,6 +336,10 @@ class Node:
             transactions=len(committed.txids),
         )
         self._submissions.committed(committed)
+        if changes.STATE_KIND in committed.state:
+            self._meet()
+        if revocation.STATE_KIND in committed.state:
+            self.identity.revoke(self.ledger.revoked())
         self.gossip.send_status()
 
     def on_violation(self, peer: str, reason: str, message: str) -> None:

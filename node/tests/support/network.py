@@ -71,11 +71,13 @@ class LocalNetwork:
     """Keys, genesis and directories of a network under `root`; nodes are started and stopped by name.
 
     Validators are v1 to v4, one an organisation; `extra` are nodes without a vote, of the first organisation.
+    `unlisted` of them are in nobody's configuration. `founders` are the keys of each organisation's signer.
     """
 
     root: Path
     extra: tuple[str, ...] = ()
     params: dict[str, int] = field(default_factory=dict)
+    unlisted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.provider = get_provider("openssl")
@@ -87,7 +89,9 @@ class LocalNetwork:
         for name, organisation in self.members.items():
             self.cas[organisation].issue(self.root / name / "identity", name)
         self.keys: dict[str, Any] = {f"v{n}": self.provider.generate() for n in range(1, 5)}
-        self.client = self.provider.generate()
+        self.founders = {name: self.provider.generate() for name in ORGANISATIONS}
+        self.client = self.founders["zjex"]
+        self.next_keys: dict[str, Any] = {}
         self.document = self._document()
         self.genesis: Genesis = parse_genesis(self.document)
         self.nodes: dict[str, Node] = {}
@@ -101,7 +105,13 @@ class LocalNetwork:
             "chain_id": "zhejiang",
             "time_ms": time.time_ns() // 1_000_000 - 60_000,
             "organisations": [
-                {"name": name, "title": name, "uscc": "91330000000000000X", "role": "operator"}
+                {
+                    "name": name,
+                    "title": name,
+                    "uscc": "91330000000000000X",
+                    "role": "operator",
+                    "ca": self.cas[name].public_key.hex(),
+                }
                 for name in ORGANISATIONS
             ],
             "validators": [
@@ -114,11 +124,8 @@ class LocalNetwork:
                 for name, key in self.keys.items()
             ],
             "signers": [
-                {
-                    "id": SIGNER,
-                    "organisation": "zjex",
-                    "public_key": self.provider.public_key(self.client).hex(),
-                }
+                {"id": f"client@{name}", "organisation": name, "public_key": key.public.hex()}
+                for name, key in self.founders.items()
             ],
             "params": PARAMS | self.params,
             "schemas": {"note": {"type": "object"}},
@@ -142,8 +149,9 @@ class LocalNetwork:
             peers=[
                 KnownPeer(other, organisation, "127.0.0.1", self.ports[other])
                 for other, organisation in self.members.items()
-                if other != name
+                if other != name and other not in self.unlisted
             ],
+            next_key=self.next_keys.get(name),
         )
 
     def export(self, name: str) -> Path:
@@ -228,6 +236,12 @@ class LocalNetwork:
             assert None not in rows and len(ids) == 1, f"fork at height {height}: {ids}"
         return least
 
+    def sign(self, organisation: str, kind: str, body: Json) -> bytes:
+        """A transaction by the founding signer of an organisation."""
+        key = self.founders[organisation]
+        found = sign_transaction(self.provider, key, f"client@{organisation}", self.genesis.hash, kind, body)
+        return found[0]
+
     def validator(self, name: str) -> Validator:
         """The validator as the genesis lists it."""
         found = self.genesis.validators.get(name)
@@ -237,10 +251,15 @@ class LocalNetwork:
 
 @contextlib.asynccontextmanager
 async def local_network(
-    root: Path, *, extra: tuple[str, ...] = (), start: bool = True, **params: int
+    root: Path,
+    *,
+    extra: tuple[str, ...] = (),
+    unlisted: tuple[str, ...] = (),
+    start: bool = True,
+    **params: int,
 ) -> AsyncIterator[LocalNetwork]:
     """Four validators (and `extra` nodes) that run until the block ends; `params` override PARAMS."""
-    network = LocalNetwork(root, extra, params)
+    network = LocalNetwork(root, extra, params, unlisted)
     try:
         if start:
             await network.start()

@@ -65,6 +65,30 @@ class Ca:
         )
         return key, cert
 
+    @property
+    def public_key(self) -> bytes:
+        """The CA's public point."""
+        command = ["openssl", "x509", "-in", str(self.pem), "-noout", "-pubkey"]
+        pem = subprocess.run(command, capture_output=True, check=True).stdout
+        command = ["openssl", "pkey", "-pubin", "-outform", "DER"]
+        return subprocess.run(command, input=pem, capture_output=True, check=True).stdout[-65:]
+
+    def revoke(self, *certs: Path, number: int = 1) -> bytes:
+        """A revocation list (PEM) with these certificates beside those that were revoked before."""
+        config, index, numbers = (self.root / name for name in ("crl.cnf", "index.txt", "crlnumber"))
+        if not index.exists():
+            index.touch()
+            config.write_text(
+                f"[ca]\ndefault_ca=own\n[own]\ndatabase={index}\ncrlnumber={numbers}\n"
+                "default_md=sm3\ndefault_crl_days=30\n"
+            )
+        numbers.write_text(f"{number:04x}\n")
+        base = ("ca", "-config", config, "-cert", self.pem, "-keyfile", self.root / "ca.key")
+        for cert in certs:
+            openssl(*base, "-revoke", cert)
+        openssl(*base, "-gencrl", *SIGN[1:], "-out", self.root / "crl.pem")
+        return (self.root / "crl.pem").read_bytes()
+
 
 def make_ca(root: Path, organisation: str) -> Ca:
     """A self-signed SM2 CA of `organisation` in `root`."""
