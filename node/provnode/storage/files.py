@@ -52,3 +52,17 @@ def write_all(handle: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(handle, view) :]
+
+
+def settle(new: Path, path: Path) -> None:
+    """Give a complete file its name, durably: after a crash `path` is that file or is not there."""
+    try:
+        handle = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        new.rename(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise os_error(error, str(path)) from error

@@ -10,99 +10,35 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import astuple, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from provnode.storage.errors import StoreError
+from provnode.storage.rows import (
+    BlockRow,
+    BlockWrite,
+    HandoverRow,
+    HeadRow,
+    Part,
+    StateRow,
+    UserRow,
+    VersionRow,
+)
 from provnode.storage.schema import APPLICATION_ID, FORMAT, TABLES
 
-
-@dataclass(frozen=True, slots=True)
-class HeadRow:
-    """What holds for an object as a whole; `latest` is its newest version, `organisation` its owner."""
-
-    object_id: str
-    type: str
-    organisation: str
-    latest: int
-    deleted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class VersionRow:
-    """One version: the snapshot (canonical JSON of header and merged body) and the body as submitted.
-
-    `writers` are the ids of the transactions that wrote this version's own submission, in order: the first,
-    then every overwrite. `height` is that of the block with the last of them.
-    """
-
-    object_id: str
-    version: int
-    snapshot: bytes
-    submitted: bytes
-    writers: tuple[bytes, ...]
-    height: int
-
-    @property
-    def txid(self) -> bytes:
-        """The transaction that last wrote this version's own submission."""
-        return self.writers[-1]
-
-
-@dataclass(frozen=True, slots=True)
-class UserRow:
-    """A signer that a transaction registered."""
-
-    id: str
-    organisation: str
-    public_key: bytes
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
-class StateRow:
-    """A piece of state that is no object and no user: what kind it is, of whom, and its bytes."""
-
-    kind: str
-    id: str
-    value: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class HandoverRow:
-    """The last block of a validator set: its header, its certificate, and the set that comes after it."""
-
-    height: int
-    header: bytes
-    certificate: bytes
-    validators: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class BlockRow:
-    """A committed block and the certificate that committed it, both as encoded bytes."""
-
-    height: int
-    block_id: bytes
-    raw: bytes
-    certificate: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class BlockWrite:
-    """All that one block changes."""
-
-    block: BlockRow
-    txids: Sequence[bytes]
-    heads: Sequence[HeadRow]
-    versions: Sequence[VersionRow]
-    users: Sequence[UserRow]
-    state: Sequence[StateRow]
-    handover: HandoverRow | None
-    nodes: Mapping[bytes, bytes]
-    stale_nodes: Set[bytes]
+__all__ = [
+    "BlockRow",
+    "BlockWrite",
+    "HandoverRow",
+    "HeadRow",
+    "Part",
+    "StateRow",
+    "Store",
+    "UserRow",
+    "VersionRow",
+]
 
 
 class Store:
@@ -210,38 +146,90 @@ class Store:
                     f"block {block.height} does not follow height {self.height()}",
                     "commit blocks in order, each once",
                 )
-            db = self._db
-            db.execute(
-                "INSERT INTO blocks VALUES (?, ?, ?, ?)",
-                (block.height, block.block_id, block.raw, block.certificate),
-            )
-            db.executemany(
-                "INSERT INTO transactions VALUES (?, ?, ?)",
-                ((txid, block.height, position) for position, txid in enumerate(write.txids)),
-            )
-            db.executemany(
-                "INSERT OR REPLACE INTO heads VALUES (?, ?, ?, ?, ?)",
-                ((h.object_id, h.type, h.organisation, h.latest, h.deleted) for h in write.heads),
-            )
-            db.executemany(
-                "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    (v.object_id, v.version, v.snapshot, v.submitted, b"".join(v.writers), v.height)
-                    for v in write.versions
-                ),
-            )
-            db.executemany(
-                "INSERT INTO users VALUES (?, ?, ?, ?)",
-                ((u.id, u.organisation, u.public_key, u.height) for u in write.users),
-            )
-            db.executemany(
-                "INSERT OR REPLACE INTO state VALUES (?, ?, ?)",
-                ((row.kind, row.id, row.value) for row in write.state),
-            )
-            if write.handover is not None:
-                db.execute("INSERT INTO handovers VALUES (?, ?, ?, ?)", astuple(write.handover))
-            db.executemany("DELETE FROM nodes WHERE hash = ?", ((h,) for h in write.stale_nodes))
-            db.executemany("INSERT OR REPLACE INTO nodes VALUES (?, ?)", write.nodes.items())
+            self._insert_block(block, write.txids)
+            handovers = () if write.handover is None else (write.handover,)
+            self._db.executemany("DELETE FROM nodes WHERE hash = ?", ((h,) for h in write.stale_nodes))
+            self._insert(Part(write.heads, write.versions, write.users, write.state, handovers, write.nodes))
+
+    def seed(
+        self, genesis_hash: bytes, block: BlockRow, txids: Sequence[bytes], parts: Iterable[Part]
+    ) -> None:
+        """Fill an empty store with the state after `block`, all or nothing.
+
+        `parts` are taken one after another; whatever they raise leaves the store empty. Raises StoreError.
+        """
+        with self.lock, _typed(f"{self.path}, block {block.height}"), self._transaction():
+            self._db.execute("INSERT INTO meta VALUES ('genesis', ?)", (genesis_hash,))
+            self._insert_block(block, txids)
+            for part in parts:
+                self._insert(part)
+
+    def _insert_block(self, block: BlockRow, txids: Sequence[bytes]) -> None:
+        self._db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", astuple(block))
+        self._db.executemany(
+            "INSERT INTO transactions VALUES (?, ?, ?)",
+            ((txid, block.height, position) for position, txid in enumerate(txids)),
+        )
+
+    def _insert(self, part: Part) -> None:
+        db = self._db
+        db.executemany(
+            "INSERT OR REPLACE INTO heads VALUES (?, ?, ?, ?, ?)",
+            ((h.object_id, h.type, h.organisation, h.latest, h.deleted) for h in part.heads),
+        )
+        db.executemany(
+            "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                (v.object_id, v.version, v.snapshot, v.submitted, b"".join(v.writers), v.height)
+                for v in part.versions
+            ),
+        )
+        db.executemany(
+            "INSERT INTO users VALUES (?, ?, ?, ?)",
+            ((u.id, u.organisation, u.public_key, u.height) for u in part.users),
+        )
+        db.executemany(
+            "INSERT OR REPLACE INTO state VALUES (?, ?, ?)",
+            ((row.kind, row.id, row.value) for row in part.state),
+        )
+        db.executemany("INSERT INTO handovers VALUES (?, ?, ?, ?)", map(astuple, part.handovers))
+        db.executemany("INSERT OR REPLACE INTO nodes VALUES (?, ?)", part.nodes.items())
+
+    # --- all of it, for copies and checks
+
+    def frozen(self) -> Store:
+        """The store as it is now, whatever is committed meanwhile; for one reader, who closes it."""
+        found = Store(self.path)
+        with _typed(str(self.path)):
+            found._db.execute("BEGIN")
+            found.height()  # the first read is what fixes the state that is seen
+        return found
+
+    def lowest(self) -> int:
+        """The height of the oldest block that is kept, 0 before the first."""
+        row = self._row("SELECT min(height) FROM blocks")
+        return 0 if row is None or row[0] is None else int(row[0])
+
+    def every_version(self) -> Iterator[VersionRow]:
+        """All versions of all objects, by id (in the order of its UTF-8 bytes) and version."""
+        with _typed(str(self.path)):
+            for row in self._db.execute(
+                "SELECT object_id, version, snapshot, submitted, writers, height FROM objects"
+                " ORDER BY object_id, version"
+            ):
+                yield _version_row(row)
+
+    def every_user(self) -> Iterator[UserRow]:
+        """All registered users, by id."""
+        with _typed(str(self.path)):
+            for row in self._db.execute("SELECT id, organisation, public_key, height FROM users ORDER BY id"):
+                yield UserRow(*row)
+
+    def every_state(self) -> Iterator[StateRow]:
+        """All other state, by kind and id."""
+        with _typed(str(self.path)):
+            for row in self._db.execute("SELECT kind, id, value FROM state ORDER BY kind, id"):
+                yield StateRow(*row)
 
     # --- state
 
