@@ -104,4 +104,12 @@ class DoubleVote:
     second: Vote
 
 
-Effect = RequestValue | SendProposal | SendVote | ScheduleTimeout | Commit | DoubleVote
+@dataclass(frozen=True, slots=True)
+class DoubleProposal:
+    """A proposer signed two blocks for one round: evidence."""
+
+    first: Proposal
+    second: Proposal
+
+
+Effect = RequestValue | SendProposal | SendVote | ScheduleTimeout | Commit | DoubleVote | DoubleProposal

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from provnode.core.events import (
     Commit,
+    DoubleProposal,
     DoubleVote,
     Effect,
     Event,
@@ -52,6 +53,17 @@ class Machine:
         """Tell whether a vote could change anything here, before its signature is verified."""
         return vote.height == self.height and self._votes.wants(vote, max(self.round, 0))
 
+    def wants_proposal(self, proposal: Proposal) -> bool:
+        """Tell whether a proposal could change anything here, before its signature is verified.
+
+        It could as the round's first one, and once as one that contradicts it.
+        """
+        held = self._proposals.get(proposal.round)
+        if not self._may_keep(proposal):
+            return False
+        reported = ("double proposal", proposal.round) in self._done
+        return held is None or (held[0].block_id != proposal.block_id and not reported)
+
     def votes(self, round_: int, kind: VoteType) -> tuple[Vote, ...]:
         """Return the votes held for a round, for gossip; an equivocator may have more than one."""
         return self._votes.votes(round_, kind)
@@ -88,17 +100,24 @@ class Machine:
 
     def _keep_proposal(self, proposal: Proposal, valid: bool) -> None:
         round_ = proposal.round
-        if proposal.height != self.height or not 0 <= round_ <= max(self.round, 0) + MAX_ROUNDS_AHEAD:
-            return
-        if proposal.proposer != self.validators.proposer(self.height, round_):
-            return
-        if not -1 <= proposal.valid_round < round_:
+        if not self._may_keep(proposal):
             return
         # the round's first proposal counts; it may be found valid later, when our clock has caught up
         first, found = self._proposals.setdefault(round_, (proposal, valid))
         if first.block_id == proposal.block_id and valid:
             self._proposals[round_] = (first, found or valid)
             self._valid_blocks.add(proposal.block_id)
+        elif first.block_id != proposal.block_id and self._once("double proposal", round_):
+            self._out.append(DoubleProposal(first, proposal))
+
+    def _may_keep(self, proposal: Proposal) -> bool:
+        """Tell whether it is of this height, of a round not too far ahead, and by that round's proposer."""
+        round_ = proposal.round
+        if proposal.height != self.height or not 0 <= round_ <= max(self.round, 0) + MAX_ROUNDS_AHEAD:
+            return False
+        if proposal.proposer != self.validators.proposer(self.height, round_):
+            return False
+        return -1 <= proposal.valid_round < round_
 
     def _keep_vote(self, vote: Vote) -> None:
         if vote.height != self.height:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from provnode import wire
 from provnode.core.machine import Machine
 from provnode.core.types import Vote
-from provnode.core.votes import MAX_ROUNDS_AHEAD
 from provnode.crypto.provider import Provider
 from provnode.ops.inbox import Inbox, ProposalFrom, VoteFrom
 from provnode.ops.threads import Threads
@@ -60,18 +59,16 @@ class Intake:
         return [vote for vote, good in zip(chosen, verdicts, strict=True) if good]
 
     async def proposal(self, machine: Machine, item: ProposalFrom, on_violation: OnViolation) -> bool:
-        """Whether this is the round's first proposal, by its proposer, with a signature that holds."""
+        """Whether the machine wants this proposal (the round's first, or one that contradicts it), signed."""
         proposal = item.proposal
         if proposal.height == machine.height + 1 and len(self._early_proposals) < _EARLY_PROPOSALS:
             self._early_proposals.append(item)
-        if proposal.height != machine.height or machine.proposal(proposal.round) is not None:
-            return False
-        if proposal.round > max(machine.round, 0) + MAX_ROUNDS_AHEAD:
-            return False
         validator = machine.validators.get(proposal.proposer)
         proposer = machine.validators.proposer(proposal.height, proposal.round)
-        if validator is None or proposal.proposer != proposer:
+        if proposal.height == machine.height and (validator is None or proposal.proposer != proposer):
             on_violation(item.peer, "proposer", f"{proposal.proposer!r} does not propose in this round")
+            return False
+        if validator is None or not machine.wants_proposal(proposal):
             return False
         message = wire.proposal_sign_bytes(self._genesis_hash, proposal)
         good = await self._threads.check(

@@ -15,10 +15,21 @@ from provnode.wire.blocks import (
     validators_hash,
 )
 from provnode.wire.errors import WireError
+from provnode.wire.evidence import (
+    MAX_EVIDENCE_AGE,
+    Evidence,
+    EvidenceError,
+    check_evidence,
+    decode_evidence,
+    encode_evidence,
+    make_evidence,
+    signed_parts,
+)
 from provnode.wire.limits import (
     MAX_BLOCK_BYTES,
     MAX_FRAME_BYTES,
     MAX_GOSSIP_BLOCKS,
+    MAX_GOSSIP_EVIDENCE,
     MAX_GOSSIP_TXS,
     MAX_POWER,
     MAX_TX_BYTES,
@@ -27,6 +38,7 @@ from provnode.wire.limits import (
 from provnode.wire.messages import (
     BlockRequest,
     BlockResponse,
+    EvidenceMsg,
     Hello,
     Message,
     ProposalMsg,
@@ -49,8 +61,10 @@ from provnode.wire.votes import (
 
 __all__ = [
     "MAX_BLOCK_BYTES",
+    "MAX_EVIDENCE_AGE",
     "MAX_FRAME_BYTES",
     "MAX_GOSSIP_BLOCKS",
+    "MAX_GOSSIP_EVIDENCE",
     "MAX_GOSSIP_TXS",
     "MAX_POWER",
     "MAX_TX_BYTES",
@@ -58,6 +72,9 @@ __all__ = [
     "Block",
     "BlockRequest",
     "BlockResponse",
+    "Evidence",
+    "EvidenceError",
+    "EvidenceMsg",
     "Header",
     "Hello",
     "Message",
@@ -68,8 +85,10 @@ __all__ = [
     "VoteMsg",
     "WireError",
     "certificate_hash",
+    "check_evidence",
     "decode_block",
     "decode_certificate",
+    "decode_evidence",
     "decode_header",
     "decode_message",
     "decode_proposal",
@@ -77,13 +96,16 @@ __all__ = [
     "decode_vote",
     "encode_block",
     "encode_certificate",
+    "encode_evidence",
     "encode_header",
     "encode_message",
     "encode_proposal",
     "encode_validators",
     "encode_vote",
+    "make_evidence",
     "precommit_sign_bytes",
     "proposal_sign_bytes",
+    "signed_parts",
     "validators_hash",
     "vote_sign_bytes",
 ]

@@ -19,6 +19,7 @@ MAX_SIGNATURE_BYTES = 128
 # transactions in one message, blocks in one request
 MAX_GOSSIP_TXS = 4_096
 MAX_GOSSIP_BLOCKS = 64
+MAX_GOSSIP_EVIDENCE = 64
 MAX_POWER = 1_000_000
 MAX_HEIGHT = 2**53 - 1
 MAX_ROUND = 2**31 - 1

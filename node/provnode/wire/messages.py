@@ -11,9 +11,11 @@ from msgspec import Meta, Struct
 from provnode.core.types import Certificate, Proposal, Vote
 from provnode.wire.blocks import WireCertificate
 from provnode.wire.codec import decode, encode
+from provnode.wire.evidence import Evidence, WireEvidence, from_wire, to_wire
 from provnode.wire.limits import (
     MAX_FRAME_BYTES,
     MAX_GOSSIP_BLOCKS,
+    MAX_GOSSIP_EVIDENCE,
     MAX_GOSSIP_TXS,
     MAX_VALIDATORS,
     BlockBytes,
@@ -92,7 +94,24 @@ class BlockResponse:
     blocks: tuple[tuple[bytes, Certificate], ...]
 
 
-Message = Hello | StatusMsg | ProposalMsg | VoteMsg | TxMsg | RoundState | BlockRequest | BlockResponse
+@dataclass(frozen=True, slots=True)
+class EvidenceMsg:
+    """Evidence that the sender has verified and that is not in its chain."""
+
+    evidence: tuple[Evidence, ...]
+
+
+Message = (
+    Hello
+    | StatusMsg
+    | ProposalMsg
+    | VoteMsg
+    | TxMsg
+    | RoundState
+    | BlockRequest
+    | BlockResponse
+    | EvidenceMsg
+)
 
 
 class _Proposal(Struct, frozen=True, array_like=True, tag=3, forbid_unknown_fields=True):
@@ -108,7 +127,11 @@ class _Blocks(Struct, frozen=True, array_like=True, tag=8, forbid_unknown_fields
     blocks: Annotated[tuple[tuple[BlockBytes, WireCertificate], ...], Meta(max_length=MAX_GOSSIP_BLOCKS)]
 
 
-_Wire = Hello | StatusMsg | _Proposal | _Vote | TxMsg | RoundState | BlockRequest | _Blocks
+class _Evidence(Struct, frozen=True, array_like=True, tag=9, forbid_unknown_fields=True):
+    evidence: Annotated[tuple[WireEvidence, ...], Meta(min_length=1, max_length=MAX_GOSSIP_EVIDENCE)]
+
+
+_Wire = Hello | StatusMsg | _Proposal | _Vote | TxMsg | RoundState | BlockRequest | _Blocks | _Evidence
 _message: msgspec.msgpack.Decoder[_Wire] = msgspec.msgpack.Decoder(_Wire)
 
 
@@ -122,6 +145,8 @@ def encode_message(message: Message) -> bytes:
             value = _Vote(WireVote.of(vote))
         case BlockResponse(blocks):
             value = _Blocks(tuple((raw, WireCertificate.of(found)) for raw, found in blocks))
+        case EvidenceMsg(evidence):
+            value = _Evidence(tuple(to_wire(found) for found in evidence))
         case _:
             value = message
     return encode(value, MAX_FRAME_BYTES, type(message).__name__)
@@ -137,5 +162,7 @@ def decode_message(raw: bytes) -> Message:
             return VoteMsg(vote.vote())
         case _Blocks(blocks=blocks):
             return BlockResponse(tuple((raw, found.certificate()) for raw, found in blocks))
+        case _Evidence(evidence=evidence):
+            return EvidenceMsg(tuple(from_wire(one) for one in evidence))
         case _:
             return value

@@ -27,6 +27,7 @@ from dataclasses import replace
 
 from provnode.core.events import (
     Commit,
+    DoubleProposal,
     DoubleVote,
     Effect,
     Event,
@@ -154,6 +155,11 @@ def _describe(effect: Effect) -> str:
             return (
                 f"evidence: {first.validator} sent {kind} {letter(first.block_id)} and "
                 f"{letter(second.block_id)} in round {first.round}"
+            )
+        case DoubleProposal(one, other):
+            return (
+                f"evidence: {one.proposer} proposed {letter(one.block_id)} and "
+                f"{letter(other.block_id)} in round {one.round}"
             )
 
 

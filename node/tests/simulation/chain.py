@@ -99,6 +99,13 @@ class Witness:
             raise InvariantError(f"no evidence: {first} {second}")
         self.evidence += 1
 
+    def saw_double_proposal(self, first: Proposal, second: Proposal) -> None:
+        """No honest proposer is accused, and the two proposals prove what they say."""
+        one, other = ((found.proposer, found.height, found.round) for found in (first, second))
+        if first.proposer in self.honest or one != other or first.block_id == second.block_id:
+            raise InvariantError(f"false evidence: {first} {second}")
+        self.evidence += 1
+
     def saw_commit(self, name: str, raw: bytes, parent: bytes, certificate: Certificate) -> None:
         """Agreement, validity, and a certificate that convinces a stranger."""
         block, id_ = decode(raw), block_id(raw)

@@ -10,6 +10,7 @@ from itertools import count
 from provnode import wire
 from provnode.core.events import (
     Commit,
+    DoubleProposal,
     DoubleVote,
     Effect,
     Event,
@@ -175,12 +176,12 @@ class Replica:
     def _take_proposal(self, proposal: Proposal, raw: bytes, message: wire.Message) -> None:
         if proposal.height == self.machine.height + 1 and len(self._early) < _EARLY:
             self._early.append(message)
-        if proposal.height != self.machine.height or self.machine.proposal(proposal.round) is not None:
+        if not self.machine.wants_proposal(proposal):
             return
         signed = wire.proposal_sign_bytes(GENESIS, proposal)
         if proposal.signature != sign(proposal.proposer, signed) or block_id(raw) != proposal.block_id:
             return
-        valid = self._is_sound(raw)
+        valid = self.machine.proposal(proposal.round) is None and self._is_sound(raw)
         if valid:
             self._keep_block(raw)
         self._feed(ProposalReceived(proposal, valid))
@@ -234,6 +235,8 @@ class Replica:
                 self._commit(self.blocks[certificate.block_id], certificate)
             case DoubleVote(first, second):
                 self._witness.saw_evidence(first, second)
+            case DoubleProposal(one, other):
+                self._witness.saw_double_proposal(one, other)
         return []
 
     def _propose(self, unsigned: Proposal) -> list[Event]:

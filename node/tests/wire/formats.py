@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -63,6 +63,17 @@ proposals = rounds.flatmap(
         signature=signatures,
     )
 )
+evidence = st.one_of(
+    st.tuples(votes, st.none() | hashes, signatures).map(lambda drawn: _two(*drawn)),
+    st.tuples(proposals, hashes, signatures).map(lambda drawn: _two(*drawn)),
+).filter(lambda found: found is not None)
+
+
+def _two(one: Any, block_id: bytes | None, signature: bytes) -> wire.Evidence | None:  # noqa: ANN401 - either
+    other = replace(one, block_id=block_id, signature=signature)
+    return None if one.block_id == block_id else wire.make_evidence(one, other)
+
+
 validator_sets = st.lists(
     st.builds(
         Validator,
@@ -96,6 +107,7 @@ messages = st.one_of(
         prevotes=_held,
         precommits=_held,
     ),
+    st.builds(wire.EvidenceMsg, st.lists(evidence, min_size=1, max_size=3).map(tuple)),
     st.builds(wire.BlockRequest, height=heights, count=st.integers(1, 64)),
     st.builds(
         wire.BlockResponse,
@@ -121,5 +133,6 @@ FORMATS = (
     Format("validators", validator_sets, wire.encode_validators, wire.decode_validators),
     Format("vote", votes, wire.encode_vote, wire.decode_vote),
     Format("proposal", proposals, wire.encode_proposal, wire.decode_proposal),
+    Format("evidence", evidence, wire.encode_evidence, wire.decode_evidence),
     Format("message", messages, wire.encode_message, wire.decode_message),
 )

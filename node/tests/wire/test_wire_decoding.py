@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from provnode import wire
 from provnode.crypto.hashing import pack
 from tests.wire.formats import FORMATS, Format
-from tests.wire.test_wire_golden import BLOCK, CERTIFICATE, HEADER, PRECOMMIT, PROPOSAL
+from tests.wire.test_wire_golden import BLOCK, CERTIFICATE, EVIDENCE, HEADER, PRECOMMIT, PROPOSAL, TWO_PROPOSALS
 
 every_format = pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 JSONISH = st.recursive(
@@ -105,6 +105,20 @@ VOTE_FIELDS: list[Any] = msgspec.msgpack.decode(wire.encode_vote(PRECOMMIT))
 PROPOSAL_FIELDS: list[Any] = msgspec.msgpack.decode(wire.encode_proposal(PROPOSAL))
 CERTIFICATE_FIELDS: list[Any] = msgspec.msgpack.decode(wire.encode_certificate(CERTIFICATE))
 BLOCK_FIELDS: list[Any] = msgspec.msgpack.decode(wire.encode_block(BLOCK))
+EVIDENCE_FIELDS: list[Any] = msgspec.msgpack.decode(wire.encode_evidence(EVIDENCE))
+PROPOSALS_FIELDS: list[Any] = msgspec.msgpack.decode(wire.encode_evidence(TWO_PROPOSALS))
+
+
+def swapped(evidence: list[Any]) -> list[Any]:
+    return [evidence[0], evidence[2], evidence[1]]
+
+
+def second(evidence: list[Any], place: int, new: object) -> bytes:
+    """The evidence with one field of its second message changed."""
+    other = [*evidence[2][:place], new, *evidence[2][place + 1 :]]
+    return pack([*evidence[:2], other])
+
+
 WRONG: list[tuple[str, Any, bytes]] = [
     ("header version", wire.decode_header, changed(HEADER_FIELDS, 0, 2)),
     ("header version true", wire.decode_header, changed(HEADER_FIELDS, 0, True)),
@@ -146,7 +160,22 @@ WRONG: list[tuple[str, Any, bytes]] = [
     ("many in a block", wire.decode_block, changed(BLOCK_FIELDS, 1, [b"t"] * (2**17 + 1))),
     ("large block", wire.decode_block, changed(BLOCK_FIELDS, 1, [bytes(2**22)] * 4)),
     ("kind 0", wire.decode_message, pack([0, 1])),
-    ("kind 9", wire.decode_message, pack([9, 1])),
+    ("kind 10", wire.decode_message, pack([10, 1])),
+    ("no evidence", wire.decode_message, pack([9, []])),
+    ("much evidence", wire.decode_message, pack([9, [EVIDENCE_FIELDS] * 65])),
+    ("evidence that is none, sent", wire.decode_message, pack([9, [swapped(EVIDENCE_FIELDS)]])),
+    ("evidence of kind 3", wire.decode_evidence, changed(EVIDENCE_FIELDS, 0, 3)),
+    ("evidence swapped", wire.decode_evidence, pack(swapped(EVIDENCE_FIELDS))),
+    ("evidence of one block", wire.decode_evidence, pack([1, EVIDENCE_FIELDS[1], EVIDENCE_FIELDS[1]])),
+    ("evidence, other type", wire.decode_evidence, second(EVIDENCE_FIELDS, 0, 1)),
+    ("evidence, other height", wire.decode_evidence, second(EVIDENCE_FIELDS, 1, 3)),
+    ("evidence, other round", wire.decode_evidence, second(EVIDENCE_FIELDS, 2, 301)),
+    ("evidence, other validator", wire.decode_evidence, second(EVIDENCE_FIELDS, 4, "v3")),
+    ("evidence, unsigned", wire.decode_evidence, second(EVIDENCE_FIELDS, 5, b"")),
+    ("evidence, vote and proposal", wire.decode_evidence, pack([1, VOTE_FIELDS, PROPOSAL_FIELDS])),
+    ("evidence of proposals swapped", wire.decode_evidence, pack(swapped(PROPOSALS_FIELDS))),
+    ("evidence of proposals, other proposer", wire.decode_evidence, second(PROPOSALS_FIELDS, 4, "v3")),
+    ("evidence of proposals, wrong valid round", wire.decode_evidence, second(PROPOSALS_FIELDS, 2, 4)),
     ("kind as text", wire.decode_message, pack(["2", 1])),
     ("no request", wire.decode_message, pack([7, 1, 0])),
     ("large request", wire.decode_message, pack([7, 1, 65])),

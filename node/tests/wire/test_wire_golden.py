@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,8 @@ BLOCK = wire.Block(HEADER, (b"first", b"second"), CERTIFICATE)
 PREVOTE = Vote(VoteType.PREVOTE, 2, 1, None, "v1", b"signature")
 PRECOMMIT = Vote(VoteType.PRECOMMIT, 2, 300, b"b" * 32, "v4", b"signature")
 PROPOSAL = Proposal(2, 4, -1, b"b" * 32, "v2", b"signature")
+EVIDENCE = wire.make_evidence(PRECOMMIT, replace(PRECOMMIT, block_id=None, signature=b"another"))
+TWO_PROPOSALS = wire.make_evidence(PROPOSAL, replace(PROPOSAL, block_id=b"c" * 32, valid_round=2))
 VALIDATORS = ValidatorSet(
     (Validator("v2", "zjfin", b"\x04" + b"2" * 64, 1), Validator("v1", "zjex", b"\x04" + b"1" * 64, 70_000))
 )
@@ -69,6 +72,10 @@ MADE: dict[str, Callable[[], bytes]] = {
     "transactions": lambda: wire.encode_message(wire.TxMsg((b"a", b"b"))),
     "round state": lambda: wire.encode_message(wire.RoundState(2, 1, True, ("v1", "v2"), ())),
     "block request": lambda: wire.encode_message(wire.BlockRequest(2, 64)),
+    "evidence": lambda: wire.encode_evidence(EVIDENCE),
+    "evidence of proposals": lambda: wire.encode_evidence(TWO_PROPOSALS),
+    "evidence id": lambda: EVIDENCE.id.encode(),
+    "evidence message": lambda: wire.encode_message(wire.EvidenceMsg((EVIDENCE, TWO_PROPOSALS))),
     "block response": lambda: wire.encode_message(wire.BlockResponse(((b"block", CERTIFICATE),))),
 }
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))
@@ -106,6 +113,15 @@ def test_the_contract_of_the_rest() -> None:
         ["provnode.proposal", GENESIS, 2, 4, -1, b"b" * 32]
     )
     assert wire.certificate_hash(None) == bytes(32)
+
+
+def test_the_contract_of_evidence() -> None:
+    nil, vote = [2, 2, 300, None, "v4", b"another"], [2, 2, 300, b"b" * 32, "v4", b"signature"]
+    assert wire.encode_evidence(EVIDENCE) == pack([1, nil, vote])
+    one, other = [2, 4, -1, b"b" * 32, "v2", b"signature"], [2, 4, 2, b"c" * 32, "v2", b"signature"]
+    assert wire.encode_evidence(TWO_PROPOSALS) == pack([2, one, other])
+    assert EVIDENCE.id == "0000000000000002.0000000300.precommit.v4"
+    assert TWO_PROPOSALS.id == "0000000000000002.0000000004.proposal.v2"
 
 
 def test_a_certificate_is_over_what_its_precommits_signed() -> None:
