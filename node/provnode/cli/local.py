@@ -61,10 +61,12 @@ def _show(given: argparse.Namespace, found: dict[str, Any]) -> None:
         print_json(found)
         return
     for key, value in found.items():
-        peers = key == "peers"
-        shown = (
-            ", ".join(f"{p['name']} ({p['organisation']}) {p['height']}" for p in value) if peers else value
-        )
+        shown = value
+        if key == "peers":
+            shown = ", ".join(f"{p['name']} ({p['organisation']}) {p['height']}" for p in value)
+        elif key == "evidence":
+            recorded = ", ".join(f"{name} {count}" for name, count in sorted(value["committed"].items()))
+            shown = f"{recorded or 'none'}, {value['pending']} pending"
         print(f"{key.replace('_', ' '):<20} {shown}")
 
 
@@ -92,6 +94,25 @@ def log_level(given: argparse.Namespace) -> int:
     (found,) = _call(given.socket, ("log_level", params))
     print(found["level"])
     return 0
+
+
+def evidence(given: argparse.Namespace) -> int:
+    """Print the misbehaviour that the chain records; a finding (1) if there is any."""
+    after: str | None = ""
+    found_any = False
+    while after is not None:
+        (page,) = _call(given.socket, ("evidence", {"after": after}))
+        after = page["next"]
+        for one in page["evidence"]:
+            found_any = True
+            if given.json:
+                print_json(one)
+                continue
+            print(
+                f"{one['validator']} of {one['organisation']} ({one['title']}): two different {one['kind']}s "
+                f"in height {one['height']}, round {one['round']}; recorded at {one['committed_height']}"
+            )
+    return int(found_any)
 
 
 def block(given: argparse.Namespace) -> int:

@@ -87,6 +87,11 @@ def _parser() -> argparse.ArgumentParser:
         help="from now until the next start",
     )
     level.add_argument("--socket", type=Path, default=SOCKET, help="the node's unix socket")
+    evidence = add(
+        "evidence", "local:evidence", "list recorded misbehaviour of validators", "evidence --json"
+    )
+    evidence.add_argument("--socket", type=Path, default=SOCKET, help="the node's unix socket")
+    evidence.add_argument("--json", action="store_true", help="print JSON, one a line")
     block = add("block", "local:block", "show a committed block", "block 12")
     block.add_argument("height", type=int)
     block.add_argument("--socket", type=Path, default=SOCKET, help="the node's unix socket")

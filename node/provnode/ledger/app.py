@@ -13,6 +13,7 @@ from provnode import wire
 from provnode.core.types import Certificate, ValidatorSet
 from provnode.crypto.provider import Provider
 from provnode.ledger import merkle, tree
+from provnode.ledger.canonical import JsonObject
 from provnode.ledger.certificates import check_certificate
 from provnode.ledger.changes import STATE_KIND, decode_state, initial
 from provnode.ledger.checks import CheckedTx, Checker
@@ -20,6 +21,8 @@ from provnode.ledger.errors import BlockError, GenesisError, TxCode, TxError
 from provnode.ledger.execution import Outcome, Overlay
 from provnode.ledger.genesis import TX_FRAME, Genesis
 from provnode.ledger.membership import Membership
+from provnode.ledger.misconduct import STATE_KIND as EVIDENCE
+from provnode.ledger.misconduct import record_json
 from provnode.ledger.views import Views, decode_stored
 from provnode.storage.errors import StoreError
 from provnode.storage.store import BlockRow, BlockWrite, HandoverRow, Store
@@ -32,12 +35,16 @@ _MAX_PREPARED = 8
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit did; `state` names the kinds of state, beside objects and users, that it changed."""
+    """What a commit did: `state` names the kinds of state, beside objects and users, that it changed.
+
+    `evidence` are the records of misbehaviour that it added.
+    """
 
     height: int
     block_id: bytes
     txids: tuple[bytes, ...]
     state: frozenset[str] = frozenset()
+    evidence: tuple[JsonObject, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ class Ledger(Views):
     def __init__(self, store: Store, genesis: Genesis, provider: Provider) -> None:
         super().__init__(store, genesis)
         self._provider = provider
-        self._checker = Checker(genesis, provider, self.signer)
+        self._checker = Checker(genesis, provider, self.signer, self._known_validators)
         self._prepared: dict[bytes, _Prepared] = {}
         bound = store.genesis_hash()
         if bound is None:
@@ -229,7 +236,8 @@ class Ledger(Views):
             self._tip = self._next_tip(block, certificate, outcome.membership)
         self._prepared.clear()
         changed = frozenset(one.kind for one in outcome.state)
-        return Committed(row.height, row.block_id, tuple(outcome.txids), changed)
+        evidence = tuple(record_json(state) for state in outcome.state if state.kind == EVIDENCE)
+        return Committed(row.height, row.block_id, tuple(outcome.txids), changed, evidence)
 
     def _prepare(self, raw: bytes) -> _Prepared:
         """Check all that does not depend on the clock, and execute; remembers the outcome."""
@@ -304,6 +312,9 @@ class Ledger(Views):
                 f"state_root: found {block.header.state_root.hex()}, allowed: {outcome.tree.root.hex()}"
             )
         return outcome
+
+    def _known_validators(self, height: int) -> ValidatorSet | None:
+        return self.validators_at(height) if height <= self._tip.height + 1 else None
 
     def _overlay(self) -> Overlay:
         return Overlay(self.store, self.genesis, self._tip.membership, self._tip.height + 1)

@@ -11,14 +11,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from provnode.core.types import ValidatorSet
 from provnode.crypto.crl import RevocationList
 from provnode.crypto.provider import Provider
 from provnode.ledger.changes import ApprovedChange, parse_membership
 from provnode.ledger.errors import TxCode, TxError
 from provnode.ledger.genesis import Genesis, Signer
+from provnode.ledger.misconduct import Misconduct, parse_misconduct
 from provnode.ledger.objects import DataObject, parse_object, seal_bytes
 from provnode.ledger.revocation import parse_revocation
 from provnode.ledger.transactions import (
+    KIND_EVIDENCE,
     KIND_MEMBERSHIP,
     KIND_OBJECT,
     KIND_REVOCATION,
@@ -32,14 +35,16 @@ from provnode.ledger.transactions import (
 # parsed JSON takes several times its bytes: about 150 MiB of memory at most
 _CACHE_BYTES = 32 * 1024 * 1024
 
-Content = DataObject | Registration | ApprovedChange | RevocationList
+Content = DataObject | Registration | ApprovedChange | RevocationList | Misconduct
 Signature = tuple[bytes, bytes, bytes]
 """Public key, message, signature."""
+NOBODY = Signer("", "", b"", founding=False)
+"""Who signs a transaction that is its own proof."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedTx:
-    """A transaction of a registered signer whose signature and seals hold."""
+    """A transaction of a registered signer (evidence: of NOBODY) whose signature and seals hold."""
 
     tx: Transaction
     signer: Signer
@@ -54,10 +59,17 @@ class CheckedTx:
 class Checker:
     """Checks transactions in batches and remembers those that passed."""
 
-    def __init__(self, genesis: Genesis, provider: Provider, signer: Callable[[str], Signer | None]) -> None:
+    def __init__(
+        self,
+        genesis: Genesis,
+        provider: Provider,
+        signer: Callable[[str], Signer | None],
+        validators_at: Callable[[int], ValidatorSet | None],
+    ) -> None:
         self._genesis = genesis
         self._provider = provider
         self._signer = signer
+        self._validators_at = validators_at
         self._passed: OrderedDict[bytes, CheckedTx] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -85,6 +97,9 @@ class Checker:
         return verdicts
 
     def _parse(self, tx: Transaction) -> tuple[CheckedTx, list[Signature]]:
+        if tx.kind == KIND_EVIDENCE:
+            misconduct, parts = parse_misconduct(tx, self._genesis.hash, self._validators_at)
+            return CheckedTx(tx, NOBODY, misconduct), parts
         signer = self._signer(tx.signer_id)
         if signer is None:
             raise TxError(TxCode.UNKNOWN_SIGNER, f"signer {tx.signer_id[:80]!r} is not registered")
@@ -128,6 +143,9 @@ class Checker:
     def _judge(self, verdict: CheckedTx | TxError, held: list[bool]) -> CheckedTx | TxError:
         if isinstance(verdict, TxError):
             return verdict
+        if isinstance(verdict.content, Misconduct) and not all(held):
+            place, who = held.index(False), verdict.content.evidence.validator
+            return TxError(TxCode.BAD_EVIDENCE, f"evidence: signature {place} is not that of {who}")
         if not held[0]:
             return TxError(TxCode.BAD_SIGNATURE, f"not signed by the key of {verdict.signer.id}")
         if not all(held):

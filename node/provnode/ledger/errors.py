@@ -40,6 +40,7 @@ class TxCode(StrEnum):
     BAD_APPROVAL = "bad_approval"
     BAD_CRL = "bad_crl"
     STALE_CRL = "stale_crl"
+    BAD_EVIDENCE = "bad_evidence"
     POOL_FULL = "pool_full"
 
 

@@ -18,6 +18,7 @@ from provnode.ledger.errors import TxCode, TxError
 from provnode.ledger.genesis import Genesis
 from provnode.ledger.lifecycle import Change, decide
 from provnode.ledger.membership import Limits, Membership
+from provnode.ledger.misconduct import MAX_PER_BLOCK, Misconduct
 from provnode.ledger.objects import DataObject
 from provnode.ledger.transactions import Registration
 from provnode.storage.errors import StoreError
@@ -108,6 +109,7 @@ class Overlay:
     heads: dict[str, HeadRow] = field(default_factory=dict)
     versions: dict[tuple[str, int], VersionRow] = field(default_factory=dict)
     users: dict[str, UserRow] = field(default_factory=dict)
+    misconduct: dict[str, StateRow] = field(default_factory=dict)
 
     def apply(self, checked: CheckedTx, time_ms: int | None) -> None:
         """Apply one transaction, or raise TxError and change nothing.
@@ -123,6 +125,8 @@ class Overlay:
             self._change(content)
         elif isinstance(content, RevocationList):
             self._revoke(content)
+        elif isinstance(content, Misconduct):
+            self._record(content)
         else:
             if time_ms is not None:
                 check_time(content, time_ms)
@@ -140,6 +144,7 @@ class Overlay:
         state = [StateRow(revocation.STATE_KIND, one.organisation, one.der) for one in self.revoked.values()]
         if membership is not before:
             state.append(StateRow(STATE_KIND, "", encode_state(membership)))
+        state += self.misconduct.values()
         items += [(state_key(row.kind, row.id), state_value(row.value)) for row in state]
         return Outcome(
             list(self.txids),
@@ -171,6 +176,15 @@ class Overlay:
                 TxCode.STALE_CRL, f"crl: found number {content.number}, allowed: above {before.number}"
             )
         self.revoked[who] = content
+
+    def _record(self, content: Misconduct) -> None:
+        content.check_age(self.height)
+        row = content.row(self.height)
+        if row.id in self.misconduct or self.store.state_of(row.kind, row.id) is not None:
+            raise TxError(TxCode.DUPLICATE, f"evidence {row.id} was committed before")
+        if len(self.misconduct) >= MAX_PER_BLOCK:
+            raise TxError(TxCode.BAD_EVIDENCE, f"evidence: a block takes {MAX_PER_BLOCK} at most")
+        self.misconduct[row.id] = row
 
     def _register(self, checked: CheckedTx, content: Registration) -> None:
         if content.id in self.users or self.store.user(content.id) is not None:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from provnode.ledger.checks import CheckedTx
 from provnode.ledger.errors import TxCode, TxError
+from provnode.ledger.misconduct import Misconduct
 
 _REASONS = 4096
 _REJUDGED = 256
@@ -120,6 +121,8 @@ class Mempool:
         return self._reasons.get(txid)
 
     def _take(self, checked: CheckedTx, now: int) -> bytes | TxError:
+        if isinstance(checked.content, Misconduct):
+            return TxError(TxCode.NOT_PERMITTED, "evidence is not submitted: validators put it into blocks")
         txid, size = checked.txid, len(checked.tx.raw)
         with self._lock:
             if txid in self._entries:

@@ -13,6 +13,7 @@ signer `<name>@<organisation>` to the organisation of the founding signer that s
 key's own signature over pack(["provnode.user", genesis hash, id]): the key is valid, and held.
 `membership` carries a change of the validators, see `provnode.ledger.changes`; `revocation` an organisation's
 list of revoked certificates, see `provnode.ledger.revocation`.
+`evidence` carries evidence of misbehaviour and is not signed, see `provnode.ledger.misconduct`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ KIND_OBJECT = "object"
 KIND_REGISTER_USER = "register_user"
 KIND_MEMBERSHIP = "membership"
 KIND_REVOCATION = "revocation"
-KINDS = (KIND_OBJECT, KIND_REGISTER_USER, KIND_MEMBERSHIP, KIND_REVOCATION)
+KIND_EVIDENCE = "evidence"
+KINDS = (KIND_OBJECT, KIND_REGISTER_USER, KIND_MEMBERSHIP, KIND_REVOCATION, KIND_EVIDENCE)
 _FORMAT = 1
 
 
@@ -143,6 +145,11 @@ def sign_transaction(
     txid = _txid(payload, signer_id)
     signature = provider.sign(key, transaction_sign_bytes(txid))
     return pack([payload, signer_id, signature]), txid
+
+
+def unsigned_transaction(genesis_hash: bytes, kind: str, body: Json) -> bytes:
+    """A transaction of a kind that is its own proof."""
+    return pack([pack([_FORMAT, genesis_hash, kind, encode(body)]), "", b""])
 
 
 def registration_body(provider: Provider, key: PrivateKey, user_id: str, genesis_hash: bytes) -> JsonObject:

@@ -5,6 +5,7 @@ Everything here is JSON-ready: byte strings are lower-case hex, times are millis
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -16,7 +17,10 @@ from provnode.ledger.canonical import Json, JsonObject, decode
 from provnode.ledger.errors import NotFoundError
 from provnode.ledger.execution import object_key, state_key, stored_lists, user_bytes
 from provnode.ledger.genesis import Genesis, Signer
+from provnode.ledger.misconduct import STATE_KIND as EVIDENCE
+from provnode.ledger.misconduct import record_json
 from provnode.ledger.transactions import (
+    KIND_EVIDENCE,
     KIND_MEMBERSHIP,
     KIND_OBJECT,
     KIND_REGISTER_USER,
@@ -30,6 +34,8 @@ from provnode.storage.store import BlockRow, HandoverRow, HeadRow, Store, Versio
 _KEPT_SETS = 64
 # in one answer: as many as a light client takes at once
 MOST_HANDOVERS = 64
+# records of misbehaviour in one answer
+EVIDENCE_PAGE = 100
 
 
 class Views:
@@ -62,6 +68,23 @@ class Views:
     def revoked(self) -> dict[str, frozenset[int]]:
         """The serials of each organisation's revoked certificates."""
         return {one.organisation: one.serials for one in stored_lists(self.store)}
+
+    def has_evidence(self, evidence_id: str) -> bool:
+        """Whether this misbehaviour is in the chain."""
+        return self.store.state_of(EVIDENCE, evidence_id) is not None
+
+    def evidence(self, after: str, most: int) -> list[JsonObject]:
+        """The first `most` records of misbehaviour whose ids come after `after`, in the chain's order."""
+        return [record_json(row) for row in self.store.state(EVIDENCE, after, most)]
+
+    def count_evidence(self) -> Counter[str]:
+        """How much misbehaviour is recorded of each organisation; reads all of it, a page at a time."""
+        counts: Counter[str] = Counter()
+        page = self.evidence("", EVIDENCE_PAGE)
+        while page:
+            counts.update(str(found["organisation"]) for found in page)
+            page = self.evidence(str(page[-1]["id"]), EVIDENCE_PAGE)
+        return counts
 
     def block(self, height: int) -> JsonObject:
         """Clause 7, block: height, hashes, time, transaction ids, header."""
@@ -170,7 +193,8 @@ class Views:
                 user = self.store.user(id_)
                 value = None if user is None else user_bytes(user)
             else:
-                value = next((row.value for row in self.store.state(kind) if row.id == id_), None)
+                row = self.store.state_of(kind, id_)
+                value = None if row is None else row.value
             if value is None:
                 raise NotFoundError(f"no state {kind[:32]!r} {id_[:129]!r}")
             named: JsonObject = {"kind": kind, "id": id_, "value": value.hex()}
@@ -322,6 +346,8 @@ def _operation(tx: Transaction) -> JsonObject:
         return {"type": tx.kind, "user": tx.body["id"]}
     if tx.kind == KIND_REVOCATION:
         return {"type": tx.kind, "organisation": tx.body["organisation"]}
+    if tx.kind == KIND_EVIDENCE:
+        return {"type": tx.kind, "evidence": tx.body["evidence"]}
     if tx.kind == KIND_MEMBERSHIP:
         return {"type": tx.kind, "change": tx.body["change"]}
     header = tx.body["header"]

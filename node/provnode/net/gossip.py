@@ -24,6 +24,7 @@ from provnode.net.sync import BATCH_BLOCKS, BATCH_BYTES, BlockSync
 
 _TICK = 0.02
 _STATUS_SECONDS = 1.0
+_EVIDENCE_SECONDS = 5.0
 _RESEND_SECONDS = 0.25
 _STALE_SECONDS = 2.0
 _TX_BATCH_BYTES = 512 * 1024
@@ -51,6 +52,12 @@ class Host(Protocol):
 
     async def offer_txs(self, peer: str, txs: Sequence[bytes]) -> None:
         """Transactions came. Raises ProtocolError for one that no correct node passes on."""
+
+    async def offer_evidence(self, peer: str, evidence: Sequence[wire.Evidence]) -> None:
+        """Evidence came. Raises ProtocolError for what does not hold: no correct node passes that on."""
+
+    def pending_evidence(self) -> Sequence[wire.Evidence]:
+        """The evidence that is not in the chain yet."""
 
     async def stored_blocks(self, height: int, count: int, size: int) -> list[tuple[bytes, Certificate]]:
         """Committed blocks from `height` on: at most `count`, and about `size` bytes."""
@@ -130,6 +137,8 @@ class Gossip:
                 host.offer_proposal(peer.name, proposal, block)
             case wire.TxMsg(txs=txs):
                 await host.offer_txs(peer.name, txs)
+            case wire.EvidenceMsg(evidence):
+                await host.offer_evidence(peer.name, evidence)
             case wire.RoundState() as state:
                 self._send_missing(peer, state)
             case wire.BlockRequest(height=height, count=count):
@@ -166,6 +175,12 @@ class Gossip:
         """Send this node's proposal to every peer."""
         self._broadcast(wire.ProposalMsg(proposal, block))
 
+    def send_evidence(self, evidence: Sequence[wire.Evidence], but: str | None = None) -> None:
+        """Send evidence to every peer, leaving out `but`."""
+        if self._peers is not None and evidence:
+            body = wire.encode_message(wire.EvidenceMsg(tuple(evidence)))
+            self._peers.broadcast(body, urgent=False, but=but)
+
     def send_status(self) -> None:
         """Tell every peer this node's height."""
         self._broadcast(wire.StatusMsg(self._host.height))
@@ -180,7 +195,7 @@ class Gossip:
         await asyncio.gather(self._keep_talking(), self._keep_spreading())
 
     async def _keep_talking(self) -> None:
-        status_at = resend_at = 0.0
+        status_at = resend_at = evidence_at = 0.0
         while True:
             await asyncio.sleep(_TICK)
             now = time.monotonic()
@@ -189,6 +204,9 @@ class Gossip:
             if now >= status_at:
                 status_at = now + _STATUS_SECONDS
                 self.send_status()
+            if now >= evidence_at:
+                evidence_at = now + _EVIDENCE_SECONDS
+                self.send_evidence(self._host.pending_evidence())
             if now >= resend_at:
                 resend_at = now + _RESEND_SECONDS
                 voting = self._host.voting()

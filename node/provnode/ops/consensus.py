@@ -10,12 +10,13 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from provnode import wire
 from provnode.core.events import (
     Commit,
+    DoubleProposal,
     DoubleVote,
     Effect,
     Event,
@@ -37,7 +38,9 @@ from provnode.crypto.provider import Provider
 from provnode.ledger.app import Committed, Ledger
 from provnode.ledger.errors import BlockError
 from provnode.ledger.mempool import Mempool
+from provnode.ledger.misconduct import MAX_PER_BLOCK, evidence_transaction
 from provnode.net.events import log_event
+from provnode.ops.evidence import EvidencePool
 from provnode.ops.inbox import BlocksFrom, Inbox, ProposalFrom
 from provnode.ops.intake import Intake
 from provnode.ops.journal import Journal
@@ -58,6 +61,9 @@ class Outlet(Protocol):
 
     def send_vote(self, vote: Vote) -> None:
         """Send this node's vote to every peer."""
+
+    def send_evidence(self, evidence: Sequence[wire.Evidence]) -> None:
+        """Send evidence to every peer."""
 
     def behind(self, height: int) -> bool:
         """Whether blocks come by sync, so that there is nothing to vote on."""
@@ -84,15 +90,16 @@ class Consensus:
         threads: Threads,
         outlet: Outlet,
         provider: Provider,
+        evidence: EvidencePool,
     ) -> None:
         self.inbox = Inbox()
         self.started = False
-        self.double_votes = 0
         self.step_times = StepTimes()
         self._ledger = ledger
         self._mempool = mempool
         self._signer = signer
         self._journal = journal
+        self._evidence = evidence
         self._threads = threads
         self._outlet = outlet
         params = ledger.genesis.params
@@ -178,7 +185,10 @@ class Consensus:
             item = self.inbox.proposals.popleft()
             if await self._intake.proposal(self.machine, item, self._outlet.on_violation):
                 self._called = True
-                await self._judge(item)
+                if self.machine.proposal(item.proposal.round) is None:
+                    await self._judge(item)
+                else:  # another block of this round's proposer: evidence, whatever the block
+                    await self._feed([ProposalReceived(item.proposal, valid=False)])
 
     async def _judge(self, item: ProposalFrom) -> None:
         block_id = item.proposal.block_id
@@ -259,21 +269,32 @@ class Consensus:
             case Commit(certificate):
                 await self._commit(self.blocks[certificate.block_id], certificate)
             case DoubleVote(first, second):
-                self.double_votes += 1
-                log_event(
-                    log,
-                    logging.ERROR,
-                    "consensus.double_vote",
-                    validator=first.validator,
-                    height=first.height,
-                    round=first.round,
-                    first=first.block_id,
-                    second=second.block_id,
-                )
+                await self._report(wire.make_evidence(first, second))
+            case DoubleProposal(one, other):
+                await self._report(wire.make_evidence(one, other))
         return []
 
+    async def _report(self, found: wire.Evidence) -> None:
+        new = await self._threads.durably(lambda: self._evidence.add(found))
+        log_event(
+            log,
+            logging.ERROR,
+            "evidence.found",
+            validator=found.validator,
+            height=found.height,
+            round=found.round,
+            kind=found.kind,
+            first=found.first.block_id,
+            second=found.second.block_id,
+        )
+        if new:
+            self._outlet.send_evidence([found])
+
     async def _build(self, height: int, round_: int) -> list[Event]:
-        txs = self._mempool.reap(self._ledger.genesis.params.max_block_bytes)
+        genesis = self._ledger.genesis
+        evidence = self._evidence.pending()[:MAX_PER_BLOCK]
+        txs = [evidence_transaction(genesis.hash, found) for found in evidence]
+        txs += self._mempool.reap(genesis.params.max_block_bytes)
         now_ms, me = time.time_ns() // 1_000_000, self.machine.me or ""
         raw = await self._threads.write(self._ledger.build_block, now_ms, me, txs)
         block_id = wire.decode_block(raw).block_id
@@ -311,6 +332,8 @@ class Consensus:
         self.step_times.enter("commit", certificate.height, certificate.round)
         committed = await self._threads.durably(lambda: self._ledger.commit(raw, certificate))
         await self._threads.check(self._mempool.remove, committed.txids)
+        if len(self._evidence):
+            await self._threads.durably(self._evidence.settle)
         await self._journal_call(lambda journal: journal.reset(committed.height + 1))
         self._outlet.on_committed(committed)
         self._new_height()

@@ -87,8 +87,13 @@ def _chain(page: _Page, status: Status) -> None:
     page.value("provnode_mempool_bytes", "Their size.", status.mempool_bytes)
     page.value("provnode_verify_queue", "Submissions waiting to be verified.", status.verify_queue)
     page.value("provnode_store_bytes", "What the ledger takes on the disk.", status.store_bytes)
-    seen = "Conflicting votes of one validator seen since the start."
-    page.value("provnode_double_votes_total", seen, status.double_votes)
+    waiting = "Pieces of evidence of misbehaviour that are not in the chain yet."
+    page.value("provnode_evidence_pending", waiting, status.evidence_pending)
+    page.metric(
+        "provnode_evidence_total",
+        "Misbehaviour that the chain records of an organisation's validators.",
+        {(("organisation", name),): count for name, count in sorted(status.evidence_committed.items())},
+    )
     ends = "When the node's certificate runs out, Unix time."
     page.value("provnode_certificate_expires_seconds", ends, status.certificate_expires.timestamp())
     page.value("provnode_disk_problem", "1 while the disk refuses to store.", int(status.problem is not None))

@@ -8,9 +8,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
-from provnode import __version__
+from provnode import __version__, wire
 from provnode.core.machine import Machine
 from provnode.core.types import Certificate, Proposal, ValidatorSet, Vote
 from provnode.crypto.provider import PrivateKey, Provider
@@ -24,6 +25,7 @@ from provnode.net.gossip import Gossip
 from provnode.net.identity import Identity
 from provnode.net.peers import KnownPeer, PeerSet, ProtocolError
 from provnode.ops.consensus import Consensus
+from provnode.ops.evidence import EvidencePool
 from provnode.ops.inbox import BlocksFrom, ProposalFrom, VoteFrom
 from provnode.ops.journal import Journal
 from provnode.ops.signer import Signer
@@ -72,7 +74,10 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The node at this moment. `problem` says why it stands still, if the disk refuses."""
+    """The node at this moment. `problem` says why it stands still, if the disk refuses.
+
+    `evidence_committed` tells how much misbehaviour the chain records of each organisation.
+    """
 
     name: str
     organisation: str
@@ -93,7 +98,8 @@ class Status:
     mempool_bytes: int
     verify_queue: int
     store_bytes: int
-    double_votes: int
+    evidence_pending: int
+    evidence_committed: Mapping[str, int]
     certificate_expires: datetime
     problem: str | None
 
@@ -110,6 +116,9 @@ class Node:
         try:
             self.ledger = Ledger(self.store, genesis, setup.provider)
             self._check_key(own.name, own.organisation)
+            pool = setup.data_dir / "evidence.msgpack"
+            self._evidence = EvidencePool(pool, self.ledger, genesis.hash, setup.provider)
+            self._evidence_counts = self.ledger.count_evidence()
         except BaseException:
             self.store.close()
             raise
@@ -127,7 +136,7 @@ class Node:
             journal = Journal(setup.data_dir / "consensus.wal", self.ledger.height + 1)
         self._journal = journal
         self._consensus = Consensus(
-            self.ledger, self.mempool, signer, journal, self._threads, self, setup.provider
+            self.ledger, self.mempool, signer, journal, self._threads, self, setup.provider, self._evidence
         )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -242,7 +251,8 @@ class Node:
             mempool_bytes=self.mempool.size,
             verify_queue=self._submissions.waiting,
             store_bytes=self.store.size(),
-            double_votes=self._consensus.double_votes,
+            evidence_pending=len(self._evidence),
+            evidence_committed=dict(self._evidence_counts),
             certificate_expires=own.expires,
             problem=self._threads.problem,
         )
@@ -289,6 +299,20 @@ class Node:
             if isinstance(outcome, TxError) and outcome.code in _NEVER_PASSED_ON:
                 raise ProtocolError("bad_transaction", str(outcome))
 
+    async def offer_evidence(self, peer: str, evidence: Sequence[wire.Evidence]) -> None:
+        """Evidence came: what is new and holds is kept and passed on."""
+        for found in evidence:
+            try:
+                new = await self._threads.durably(partial(self._evidence.add, found))
+            except wire.EvidenceError as error:
+                raise ProtocolError("bad_evidence", str(error)) from error
+            if new:
+                self.gossip.send_evidence([found], but=peer)
+
+    def pending_evidence(self) -> Sequence[wire.Evidence]:
+        """The evidence that is not in the chain yet."""
+        return self._evidence.pending()
+
     async def stored_blocks(self, height: int, count: int, size: int) -> list[tuple[bytes, Certificate]]:
         """Committed blocks from `height` on."""
         return await self._threads.check(self._read_blocks, height, count, size)
@@ -320,6 +344,10 @@ class Node:
         """This node votes."""
         self.gossip.send_vote(vote)
 
+    def send_evidence(self, evidence: Sequence[wire.Evidence]) -> None:
+        """This node found misbehaviour."""
+        self.gossip.send_evidence(evidence)
+
     def behind(self, height: int) -> bool:
         """Whether blocks come by sync."""
         return self.gossip.sync.behind(height)
@@ -335,6 +363,10 @@ class Node:
             block=committed.block_id,
             transactions=len(committed.txids),
         )
+        for found in committed.evidence:
+            self._evidence_counts[str(found["organisation"])] += 1
+            told = {name: found[name] for name in ("validator", "organisation", "height", "round", "kind")}
+            log_event(log, logging.ERROR, "evidence.committed", **told)
         self._submissions.committed(committed)
         if changes.STATE_KIND in committed.state:
             self._meet()

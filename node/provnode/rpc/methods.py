@@ -14,6 +14,7 @@ from typing import Any
 
 from provnode.ledger.changes import membership_json
 from provnode.ledger.errors import NotFoundError, TxError
+from provnode.ledger.views import EVIDENCE_PAGE
 from provnode.net.events import log_event
 from provnode.ops import logs
 from provnode.ops.node import Node, Status
@@ -26,6 +27,8 @@ _LONGEST_WAIT = 60
 _LONGEST_OBJECT_ID = 128
 MAX_SUBMITTED = 256
 """Transactions in one `submit_transactions`."""
+# two numbers, the kind and a name
+_LONGEST_EVIDENCE_ID = 128
 Params = dict[str, Any]
 
 
@@ -63,6 +66,7 @@ class Methods:
             "state": _Entry(self._state, {"kind": str, "id": str}, {"trusted_height": int}),
             "handovers": _Entry(self._handovers, {"from_height": int, "to_height": int}),
             "membership": _Entry(self._membership),
+            "evidence": _Entry(self._evidence, {}, {"after": str, "count": int}),
             "submit_transaction": _Entry(
                 self._submit, {"transaction": str}, {"wait_seconds": int}, Right.SUBMIT
             ),
@@ -160,6 +164,17 @@ class Methods:
     async def _membership(self, _: Params) -> object:
         return {"height": self._ledger.height} | membership_json(self._ledger.membership)
 
+    async def _evidence(self, params: Params) -> object:
+        after, count = params.get("after", ""), params.get("count", EVIDENCE_PAGE)
+        if len(after) > _LONGEST_EVIDENCE_ID:
+            raise RpcError(INVALID_PARAMS, f"after: longer than {_LONGEST_EVIDENCE_ID} characters")
+        if not 1 <= count <= EVIDENCE_PAGE:
+            raise RpcError(INVALID_PARAMS, f"count: found {count}, allowed: 1 to {EVIDENCE_PAGE}")
+        found = await asyncio.to_thread(self._ledger.evidence, after, count)
+        organisations = self._ledger.genesis.organisations
+        titled = [{**one, "title": organisations[str(one["organisation"])].title} for one in found]
+        return {"evidence": titled, "next": found[-1]["id"] if len(found) == count else None}
+
     async def _submit(self, params: Params) -> object:
         raw = _bytes(params, "transaction")
         # before the transaction is taken: a refused request has no effect
@@ -233,7 +248,7 @@ def status_json(status: Status) -> dict[str, Any]:
             {"name": peer.name, "organisation": peer.organisation, "height": peer.height}
             for peer in status.peers
         ],
-        "double_votes": status.double_votes,
+        "evidence": {"pending": status.evidence_pending, "committed": dict(status.evidence_committed)},
         "certificate_expires": status.certificate_expires.isoformat(),
         "problem": status.problem,
     }

@@ -255,11 +255,19 @@ class Store:
         row = self._row("SELECT id, organisation, public_key, height FROM users WHERE id = ?", user_id)
         return None if row is None else UserRow(*row)
 
-    def state(self, kind: str) -> list[StateRow]:
-        """All state of a kind, in the order of the ids."""
+    def state(self, kind: str, after: str = "", most: int = -1) -> list[StateRow]:
+        """State of a kind in the order of the ids: all, or the first `most` that come after an id."""
         with self._reading():
-            rows = self._db.execute("SELECT kind, id, value FROM state WHERE kind = ? ORDER BY id", (kind,))
+            rows = self._db.execute(
+                "SELECT kind, id, value FROM state WHERE kind = ? AND id >= ? ORDER BY id LIMIT ?",
+                (kind, after and after + "\0", most),
+            )
             return [StateRow(*row) for row in rows]
+
+    def state_of(self, kind: str, id_: str) -> StateRow | None:
+        """One piece of state."""
+        row = self._row("SELECT kind, id, value FROM state WHERE kind = ? AND id = ?", kind, id_)
+        return None if row is None else StateRow(*row)
 
     def handovers(self, after: int, upto: int, most: int) -> list[HandoverRow]:
         """The first `most` handovers at heights above `after` and up to `upto`, ascending."""

@@ -17,6 +17,7 @@ from provnode.wire.blocks import (
 from provnode.wire.errors import WireError
 from provnode.wire.evidence import (
     MAX_EVIDENCE_AGE,
+    MAX_EVIDENCE_BYTES,
     Evidence,
     EvidenceError,
     check_evidence,
@@ -62,6 +63,7 @@ from provnode.wire.votes import (
 __all__ = [
     "MAX_BLOCK_BYTES",
     "MAX_EVIDENCE_AGE",
+    "MAX_EVIDENCE_BYTES",
     "MAX_FRAME_BYTES",
     "MAX_GOSSIP_BLOCKS",
     "MAX_GOSSIP_EVIDENCE",

@@ -1,10 +1,10 @@
 """Evidence of misbehaviour: two votes, or two proposals, by one validator for one step, of different blocks.
 
-    evidence bytes   pack([1, vote, vote]) | pack([2, proposal, proposal]), the lesser block id (nil first) first
+    evidence bytes   pack([1, vote, vote]) | pack([2, proposal, proposal]), block ids ascending, nil first
 
 One validator's misbehaviour in one step (height, round, kind) has one id, however many pairs prove it:
 
-    evidence id      "<height>.<round>.<kind>.<validator>", numbers with leading zeros: in the order of the chain
+    evidence id      "<height>.<round>.<kind>.<validator>", numbers with leading zeros: in the chain's order
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from provnode.wire.votes import WireProposal, WireVote, proposal_sign_bytes, vot
 
 # two votes or proposals of at most some 560 bytes each
 MAX_EVIDENCE_BYTES = 1_280
-# how old evidence may be when it is committed, in blocks: what is older is no news and proves no present danger
+# how old evidence may be when it is committed, in blocks: what is older proves no present danger
 MAX_EVIDENCE_AGE = 100_000
 
 

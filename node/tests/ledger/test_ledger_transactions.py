@@ -126,7 +126,7 @@ def test_signed_by_another_key_or_over_another_body(ledger: Ledger) -> None:
 def test_no_flipped_bit_passes(at: int, bit: int) -> None:
     bad = bytearray(GOOD)
     bad[at] ^= 1 << bit
-    checker = Checker(CHAIN.genesis, CHAIN.provider, CHAIN.genesis.signers.get)
+    checker = Checker(CHAIN.genesis, CHAIN.provider, CHAIN.genesis.signers.get, lambda _: None)
     assert isinstance(checker.check([bytes(bad)])[0], TxError)
 
 

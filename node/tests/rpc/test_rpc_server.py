@@ -272,7 +272,7 @@ def test_health_and_metrics_tell_how_the_node_is(tmp_path: Path) -> None:
         assert "provnode_disk_problem 1" in (await get("/metrics"))[1]
 
     async def with_blocks(it: Served) -> None:
-        await until(lambda: it.node.ledger.height >= 1, "a block")
+        await until(lambda: it.node.ledger.height >= 2, "a block whose commit was timed")
         await work(it)
 
     serve(tmp_path, with_blocks, others=True)

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from provnode import wire
 from provnode.crypto.hashing import pack
 from tests.wire.formats import FORMATS, Format
-from tests.wire.test_wire_golden import BLOCK, CERTIFICATE, EVIDENCE, HEADER, PRECOMMIT, PROPOSAL, TWO_PROPOSALS
+from tests.wire.test_wire_golden import (
+    BLOCK,
+    CERTIFICATE,
+    EVIDENCE,
+    HEADER,
+    PRECOMMIT,
+    PROPOSAL,
+    TWO_PROPOSALS,
+)
 
 every_format = pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 JSONISH = st.recursive(
