@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent / "native"
@@ -49,6 +50,34 @@ def compile_library(go: Path, target: Path) -> None:
         run_go(go, "build", *_FLAGS, "-o", str(built), ".")
         target.write_bytes(built.read_bytes())
     target.chmod(0o755)
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A Go module that is linked into the library."""
+
+    name: str
+    version: str
+    licence: bytes
+
+
+def modules(go: Path, library: Path) -> list[Module]:
+    """What the library says it was linked from, Go's own library first. Raises CompileError."""
+    told = [line.split("\t") for line in run_go(go, "version", "-m", str(library)).splitlines()]
+    release = told[0][0].rpartition(" ")[2].removeprefix("go")
+    found = [Module("std", release, _licence(Path(run_go(go, "env", "GOROOT").strip())))]
+    for line in told:
+        if line[1:2] == ["dep"]:
+            place = run_go(go, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", line[2])
+            found.append(Module(line[2], line[3], _licence(Path(place.strip()))))
+    return found
+
+
+def _licence(folder: Path) -> bytes:
+    file = folder / "LICENSE"
+    if not file.is_file():
+        raise CompileError(f"{file}: is missing, and what is linked goes out with its licence")
+    return file.read_bytes()
 
 
 def cached(go: Path, cache: Path) -> Path:

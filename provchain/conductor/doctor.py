@@ -19,6 +19,7 @@ _COMMANDS = {
     "nc": "netcat-openbsd",
     "ssh": "openssh-client",
     "openssl": "openssl",
+    "gcc": "gcc",
 }
 _DISK_GIB = 5
 _MEMORY_GIB = 3

@@ -19,6 +19,7 @@ from pathlib import Path
 from provchain.conductor.steps import run_tool
 from provchain.errors import ProvchainError
 from provchain.paths import REPOSITORY, cache, home
+from provchain.provision.go import ensure_go
 
 
 def ensure(engine: str, version: str, log: Path, detail: Callable[[str], None]) -> tuple[Path, bool]:
@@ -41,7 +42,8 @@ def ensure(engine: str, version: str, log: Path, detail: Callable[[str], None]) 
     target.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=".build-", dir=target.parent))
     try:
-        values = {"out": str(building), "key": str(release_key()), "uv": _uv(), "version": version}
+        tools = {"uv": _uv(), "go": str(ensure_go(detail))}
+        values = {"out": str(building), "key": str(release_key()), "version": version, **tools}
         argv = [sys.executable, *(word.format(**values) for word in recipe["build"])]
         run_tool(argv, log=log, detail=detail)
         building.chmod(0o755)

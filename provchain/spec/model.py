@@ -256,7 +256,8 @@ class Engine(_Model):
 class Crypto(_Model):
     """Who computes SM2, SM3 and SM4 (A9)."""
 
-    provider: Literal["openssl"] = "openssl"
+    provider: Literal["native", "openssl"] = "native"
+    """`native`: the library in the engine's package, for speed; `openssl`: the host's own."""
 
 
 class Certificates(_Model):

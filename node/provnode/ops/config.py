@@ -69,7 +69,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_id: str = ""
     kek_credential: Credential = ""
     admin_socket: str = "/run/provnode/admin.sock"
-    provider: str = "openssl"
+    provider: str = "native"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from provnode import __version__
 from tests.support.pki import make_key
 
 from provchain.paths import cache
+from provchain.provision.go import ensure_go
 
 NODE = Path(__file__).resolve().parents[2]
 SM2_ID = "distid:1234567812345678"
@@ -30,7 +32,8 @@ def build(
     out: Path, *more: str | Path, source: Path = NODE, tool: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     script = source / "packaging" / "build.py"
-    command = [sys.executable, script, "--out", out, "--uv", tool or uv(), "--cache", cache() / "uv", *more]
+    tools = ("--uv", tool or uv(), "--go", ensure_go(), "--cache", cache() / "uv")
+    command = [sys.executable, script, "--out", out, *tools, *more]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -106,6 +109,28 @@ def test_the_command_runs_from_its_own_files_without_network_or_environment(unpa
     assert refused.stderr == "provnode: missing.toml: No such file or directory\n"
 
 
+CALL_IT = """import sys
+sys.path.insert(0, sys.argv[1])
+from provnode.crypto import get_provider
+provider = get_provider("native")
+key = provider.generate()
+print(provider.verify(key.public, b"m", provider.sign(key, b"m")), provider.hash_batch([b"abc"])[0].hex())
+"""
+
+
+def test_the_native_library_comes_with_the_package(unpacked: Path, built: Path) -> None:
+    called = run("env", "-i", sys.executable, "-ISBc", CALL_IT, unpacked / "lib")
+    sm3_of_abc = "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
+    assert called.stdout == f"True {sm3_of_abc}\n", called.stderr
+    library = unpacked / "lib/provnode/crypto/libprovsm.so"
+    assert str(NODE).encode() not in library.read_bytes()
+    # no newer C library than the packages say that they need
+    needed = {tuple(map(int, v.split(b"."))) for v in re.findall(rb"GLIBC_(\d+\.\d+)", library.read_bytes())}
+    depends = run("dpkg-deb", "-f", next(built.glob("*.deb")), "Depends").stdout
+    (declared,) = re.findall(r"libc6 \(>= (\d+)\.(\d+)\)", depends)
+    assert max(needed) <= tuple(map(int, declared))
+
+
 def test_the_deb_puts_files_of_root_below_its_version_and_runs_no_script(built: Path, tmp_path: Path) -> None:
     (deb,) = built.glob("*.deb")
     control = tmp_path / "control"
@@ -115,8 +140,8 @@ def test_the_deb_puts_files_of_root_below_its_version_and_runs_no_script(built: 
     assert {
         f"Package: provnode-{__version__}",
         f"Version: {__version__}",
-        "Architecture: amd64",
-        "Depends: python3 (>= 3.11), python3 (<< 3.12), libssl3, openssl",
+        f"Architecture: {run('dpkg', '--print-architecture').stdout.strip()}",
+        "Depends: python3 (>= 3.11), python3 (<< 3.12), libc6 (>= 2.34), libssl3, openssl",
     } <= set(lines)
     for line in run("dpkg-deb", "-c", deb).stdout.splitlines():
         mode, owner, _, date, _, path = line.split(maxsplit=5)
@@ -129,8 +154,8 @@ def test_the_rpm_installs_the_same_tree_without_network(built: Path, unpacked: P
     (rpm,) = built.glob("*.rpm")
     asked = "%{NAME} %{VERSION} %{ARCH} %{BUILDHOST}\n[%{REQUIRES} ]\n[%{FILEUSERNAME}:%{FILEGROUPNAME} ]\n"
     lines = run("rpm", "-qp", "--queryformat", asked, rpm).stdout.splitlines()
-    assert lines[0] == f"provnode-{__version__} {__version__} x86_64 provchain"
-    assert {"python3", "openssl-libs", "openssl"} <= set(lines[1].split())
+    assert lines[0] == f"provnode-{__version__} {__version__} {platform.machine()} provchain"
+    assert {"python3", "glibc", "openssl-libs", "openssl"} <= set(lines[1].split())
     assert set(lines[2].split()) == {"root:root"}
     assert run("rpm", "-qp", "--scripts", rpm).stdout == ""
     # into a root of its own; what it depends on is this machine's, which rpm knows nothing of
@@ -152,12 +177,19 @@ def test_the_bill_of_materials_names_every_library_and_file(built: Path, unpacke
     bom = json.loads((built / "sbom.cdx.json").read_bytes())
     lock = (NODE / "requirements.lock").read_text(encoding="utf-8")
     pinned = {name.lower().replace("_", "-"): v for name, v in re.findall(r"^([\w.-]+)==(\S+)", lock, re.M)}
-    libraries = {part["name"].lower().replace("_", "-"): part for part in bom["components"]}
+    linked = {part["name"]: part for part in bom["components"] if part["purl"].startswith("pkg:golang/")}
+    required = re.findall(r"^(?:require )?\t?(\S+) (v\S+)", (NODE / "native/go.mod").read_text(), re.M)
+    assert {(name, part["version"]) for name, part in linked.items() if name != "std"} == set(required)
+    libraries = {
+        part["name"].lower().replace("_", "-"): part
+        for part in bom["components"]
+        if part["name"] not in linked
+    }
     bundled = libraries.pop("openssl")  # inside cryptography's wheel
     assert re.fullmatch(r"\d+\.\d+\.\d+", bundled["version"])
     assert {name: part["version"] for name, part in libraries.items()} == pinned
     assert bom["metadata"]["component"]["version"] == __version__
-    owners = [*libraries.values(), bom["metadata"]["component"]]
+    owners = [*libraries.values(), *linked.values(), bom["metadata"]["component"]]
     assert all(owner["components"] for owner in owners)
     found = {file["name"]: file["hashes"][0]["content"] for one in owners for file in one["components"]}
     files = {str(path.relative_to(unpacked)): path for path in unpacked.rglob("*") if path.is_file()}
@@ -166,9 +198,15 @@ def test_the_bill_of_materials_names_every_library_and_file(built: Path, unpacke
     assert found == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
 
 
-def test_a_wheel_of_another_hash_is_refused(tmp_path: Path) -> None:
+def test_a_module_or_wheel_of_another_hash_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "node"
     shutil.copytree(NODE, source, ignore=shutil.ignore_patterns("tests", "__pycache__"))
+    sums = source / "native" / "go.sum"
+    sums.write_text(sums.read_text().replace("gmsm v0.42.0 h1:4", "gmsm v0.42.0 h1:5"))
+    done = build(tmp_path / "out", source=source)
+    assert done.returncode == 1
+    assert "SECURITY ERROR" in done.stderr
+    shutil.copy(NODE / "native" / "go.sum", sums)
     lock = source / "requirements.lock"
     lock.write_text(re.sub(r"sha256:[0-9a-f]{4}", "sha256:0000", lock.read_text()))
     done = build(tmp_path / "out", source=source)
