@@ -236,6 +236,18 @@ TOLD = (
         "                return None\n",
     ),
     Mutant(
+        "two proposals of a round go unreported",
+        "machine",
+        "            self._out.append(DoubleProposal(first, proposal))\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "each proposal beyond the first is reported",
+        "machine",
+        'proposal.block_id and self._once("double proposal", round_):',
+        "proposal.block_id:",
+    ),
+    Mutant(
         "strangers vote",
         "votes",
         "        if validator is None or vote.round < 0:\n            return None",
