@@ -32,7 +32,7 @@ _MOST = 1500  # transactions signed in advance for each second of load; more tha
 def _signed(asked: dict[str, Any]) -> list[str]:
     config = load_config(_CONFIG)
     provider = get_provider(config.provider)
-    key = load_key(Path(config.client_key), provider, "client", find_kek(config.kek_credential))
+    key = load_key(Path(config.client_key), provider, "client", find_kek(config.kek_credential, provider))
     genesis = parse_genesis(json.loads(Path(config.genesis).read_text(encoding="utf-8")))
     found = []
     for number in range(asked["in_flight"] + int(_MOST * asked["seconds"])):

@@ -103,7 +103,8 @@ class Host:
             files, organisation = config.identity, peer.organisation
             allowed = frozenset(self.genesis.organisations)
             paths = Path(files.key), Path(files.cert), Path(files.trust_dir)
-            identity = Identity(*paths, allowed, opener("tls", find_kek(config.kek_credential)))
+            kek = find_kek(config.kek_credential, get_provider(config.provider))
+            identity = Identity(*paths, allowed, opener("tls", kek))
             expected = Peer(peer.name, organisation)
             client = await Client.remote(peer.address, peer.rpc_port, identity, expected)
         try:
@@ -131,9 +132,8 @@ class _Signer:
         if not config.client_key:
             raise RefusalError("client_key: is missing in the configuration; this host may not submit")
         self._provider = get_provider(config.provider)
-        self._key = load_key(
-            Path(config.client_key), self._provider, "client", find_kek(config.kek_credential)
-        )
+        kek = find_kek(config.kek_credential, self._provider)
+        self._key = load_key(Path(config.client_key), self._provider, "client", kek)
         self._id = config.client_id
         self._genesis = host.genesis.hash
 

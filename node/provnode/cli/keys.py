@@ -34,10 +34,10 @@ def load_key(path: Path, provider: Provider, purpose: Purpose, kek: Kek | None) 
         raise RefusalError(f"{path}: {error}") from None
 
 
-def find_kek(name: str) -> Kek | None:
+def find_kek(name: str, provider: Provider) -> Kek | None:
     """The key-encryption key that the credential `name` holds. Raises RefusalError."""
     try:
-        return load_kek(name)
+        return load_kek(name, provider)
     except CryptoError as error:
         raise RefusalError(str(error)) from None
 
@@ -83,7 +83,7 @@ def _write(path: Path, raw: bytes, *, force: bool) -> None:
 def keygen(given: argparse.Namespace) -> int:
     """Make a key, seal one, or look at one; print its public key as JSON, or as PEM."""
     provider = get_provider("openssl")
-    kek = find_kek(given.kek)
+    kek = find_kek(given.kek, provider)
     path: Path = given.out or given.ensure or given.seal or given.show
     created = given.out is not None or (given.ensure is not None and not given.ensure.exists())
     if created or given.seal is not None:
@@ -112,8 +112,9 @@ def _told(path: Path) -> bytes | None:
 
 def csr(given: argparse.Namespace) -> int:
     """Print a certificate request for a key."""
-    kek = find_kek(given.kek)
-    load_key(given.key, get_provider("openssl"), given.purpose, kek)
+    provider = get_provider("openssl")
+    kek = find_kek(given.kek, provider)
+    load_key(given.key, provider, given.purpose, kek)
     for text in (given.name, given.organisation):
         if not _NAME.fullmatch(text):
             raise RefusalError(f"name: found {text!r}, allowed: {_NAME.pattern}")

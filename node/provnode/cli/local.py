@@ -115,6 +115,13 @@ def evidence(given: argparse.Namespace) -> int:
     return int(found_any)
 
 
+def rekey(given: argparse.Namespace) -> int:
+    """Begin to change the data key; `status` tells how far that is."""
+    (found,) = _call(given.socket, ("rekey", {}))
+    print_json(found)
+    return 0
+
+
 def block(given: argparse.Namespace) -> int:
     """Print a block."""
     height: dict[str, object] = {"height": given.height}

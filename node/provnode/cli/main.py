@@ -92,6 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     evidence.add_argument("--socket", type=Path, default=SOCKET, help="the node's unix socket")
     evidence.add_argument("--json", action="store_true", help="print JSON, one a line")
+    rekey = add(
+        "rekey", "local:rekey", "change the key that the ledger on this host is sealed under", "rekey"
+    )
+    rekey.add_argument("--socket", type=Path, default=SOCKET, help="the node's unix socket")
     block = add("block", "local:block", "show a committed block", "block 12")
     block.add_argument("height", type=int)
     block.add_argument("--socket", type=Path, default=SOCKET, help="the node's unix socket")

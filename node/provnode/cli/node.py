@@ -39,7 +39,7 @@ def prepare(config: Config) -> Setup:
         provider = get_provider(config.provider)
         organisations = frozenset(genesis.organisations)
         files = config.identity
-        kek = load_kek(config.kek_credential)
+        kek = load_kek(config.kek_credential, provider)
         paths = Path(files.key), Path(files.cert), Path(files.trust_dir)
         identity = Identity(*paths, organisations, opener("tls", kek))
     except (GenesisError, CryptoError, NetError) as error:
@@ -68,6 +68,7 @@ def prepare(config: Config) -> Setup:
         listen.p2p_port,
         peers,
         next_key,
+        kek,
     )
 
 

@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from provnode.crypto import sm4
 from provnode.crypto.hashing import sm3
-from provnode.crypto.provider import PUBLIC_KEY_BYTES, CryptoError
+from provnode.crypto.provider import PUBLIC_KEY_BYTES, CryptoError, Provider
 
 KEK_BYTES = 16
 """An SM4 key (GB/T 32907)."""
@@ -34,23 +33,24 @@ _LONGEST = 32 * 1024
 class Kek:
     """The key-encryption key of this host. Raises CryptoError when it is no SM4 key."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, provider: Provider) -> None:
         if len(key) != KEK_BYTES:
             raise CryptoError(f"key-encryption key: found {len(key)} bytes, allowed: {KEK_BYTES}")
         self._key = key
+        self.provider = provider
         self.id = sm3(b"provnode kek id" + key)[:8].hex()
         """Tells one KEK from another; says nothing of its bytes."""
 
     def seal(self, plaintext: bytes, aad: bytes) -> bytes:
         """Seal under this key, bound to `aad`."""
-        return sm4.seal(self._key, plaintext, aad)
+        return self.provider.seal(self._key, plaintext, aad)
 
     def open(self, sealed: bytes, aad: bytes) -> bytes:
         """What was sealed. Raises CryptoError when it does not open."""
-        return sm4.unseal(self._key, sealed, aad)
+        return self.provider.open(self._key, sealed, aad)
 
 
-def load_kek(name: str) -> Kek | None:
+def load_kek(name: str, provider: Provider) -> Kek | None:
     """The KEK from systemd's credential `name`; None without a name. Raises CryptoError."""
     if not name:
         return None
@@ -60,7 +60,7 @@ def load_kek(name: str) -> Kek | None:
         raise CryptoError(f"key-encryption key: systemd gave this process no credential {name!r}", remedy)
     try:
         with Path(folder, name).open("rb") as source:
-            return Kek(source.read(KEK_BYTES + 1))
+            return Kek(source.read(KEK_BYTES + 1), provider)
     except OSError as error:
         raise CryptoError(f"key-encryption key: credential {name!r}: {error.strerror}", remedy) from None
 

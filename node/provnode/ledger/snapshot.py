@@ -26,6 +26,7 @@ from provnode.ledger.genesis import Genesis
 from provnode.ledger.transactions import decode_transaction
 from provnode.storage.errors import StoreError
 from provnode.storage.files import settle
+from provnode.storage.sealing import PLAIN, Sealing
 from provnode.storage.store import BlockRow, HandoverRow, HeadRow, Part, StateRow, Store, UserRow, VersionRow
 from provnode.wire.snapshots import (
     CHUNK_BYTES,
@@ -207,9 +208,14 @@ def _certified(
 
 
 def rebuild(
-    manifest: Manifest, chunks: Iterable[bytes], genesis: Genesis, provider: Provider, path: Path
+    manifest: Manifest,
+    chunks: Iterable[bytes],
+    genesis: Genesis,
+    provider: Provider,
+    path: Path,
+    sealing: Sealing = PLAIN,
 ) -> None:
-    """Make the store at `path` from a snapshot: whole and durable, or not there.
+    """Make the store at `path`, as `sealing` has it, from a snapshot: whole and durable, or not there.
 
     `chunks` gives every chunk once, in order. Raises SnapshotError, and StoreError when the disk refuses or
     a store is there already.
@@ -221,7 +227,7 @@ def rebuild(
     for leftover in path.parent.glob(new.name + "*"):
         leftover.unlink()
     try:
-        store = Store(new)
+        store = Store(new, sealing)
         try:
             _Rebuild(manifest, header, genesis).run(store, iter(chunks))
         finally:

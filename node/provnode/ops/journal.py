@@ -16,16 +16,21 @@ from provnode.core.events import Event, ProposalReceived, Start, TimeoutFired, V
 from provnode.core.types import Step
 from provnode.crypto.hashing import pack
 from provnode.storage.errors import WalCorruptError
+from provnode.storage.sealing import PLAIN, Sealing, journal_row
 from provnode.storage.wal import ConsensusWal
 
 _START, _VALUE, _PROPOSAL, _VOTE, _TIMEOUT, _BLOCK, _MARK = range(7)
 
 
 class Journal:
-    """The events of one height. Raises StoreError when the disk refuses; then nothing was added."""
+    """The events of one height; blocks lie there as `sealing` has them.
 
-    def __init__(self, path: Path, height: int) -> None:
+    Raises StoreError when the disk refuses; then nothing was added.
+    """
+
+    def __init__(self, path: Path, height: int, sealing: Sealing = PLAIN) -> None:
         self._path = path
+        self._sealing = sealing
         self._wal = ConsensusWal.open(path, height)
         if self._wal.height != height:
             self._wal.reset(height)  # that height was committed, or blocks came by sync meanwhile
@@ -39,7 +44,7 @@ class Journal:
             for record in self._wal.records:
                 item = msgspec.msgpack.decode(record)
                 if item[0] == _BLOCK:
-                    blocks[item[1]] = item[2]
+                    blocks[item[1]] = self._sealing.open(journal_row(item[1]), item[2])
                 elif item[0] != _MARK:
                     events.append(_read(item))
         except (msgspec.DecodeError, wire.WireError, ValueError, IndexError, TypeError, KeyError) as error:
@@ -50,7 +55,9 @@ class Journal:
     def block(self, block_id: bytes, raw: bytes) -> None:
         """Keep a block that later events speak of, once."""
         if block_id not in self._blocks:
-            self._wal.append(pack([_BLOCK, block_id, raw]), sync=False)
+            self._wal.append(
+                pack([_BLOCK, block_id, self._sealing.seal(journal_row(block_id), raw)]), sync=False
+            )
             self._blocks.add(block_id)
 
     def event(self, event: Event) -> None:

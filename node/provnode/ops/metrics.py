@@ -94,6 +94,10 @@ def _chain(page: _Page, status: Status) -> None:
         "Misbehaviour that the chain records of an organisation's validators.",
         {(("organisation", name),): count for name, count in sorted(status.evidence_committed.items())},
     )
+    done, rows = status.rekey or (0, 0)
+    page.value("provnode_rekey_running", "1 while the data key is being changed.", int(bool(status.rekey)))
+    page.value("provnode_rekey_rows", "Rows to look at in that change.", rows)
+    page.value("provnode_rekey_rows_done", "Rows of them that were.", done)
     ends = "When the node's certificate runs out, Unix time."
     page.value("provnode_certificate_expires_seconds", ends, status.certificate_expires.timestamp())
     page.value("provnode_disk_problem", "1 while the disk refuses to store.", int(status.problem is not None))

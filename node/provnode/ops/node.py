@@ -15,6 +15,7 @@ from provnode import __version__, wire
 from provnode.core.machine import Machine
 from provnode.core.types import Certificate, Proposal, ValidatorSet, Vote
 from provnode.crypto.provider import PrivateKey, Provider
+from provnode.crypto.sealed import Kek
 from provnode.ledger import changes, revocation
 from provnode.ledger.app import Committed, Ledger
 from provnode.ledger.errors import NotFoundError, TxCode, TxError
@@ -28,10 +29,12 @@ from provnode.ops.consensus import Consensus
 from provnode.ops.evidence import EvidencePool
 from provnode.ops.inbox import BlocksFrom, ProposalFrom, VoteFrom
 from provnode.ops.journal import Journal
+from provnode.ops.rekey import Rekeying
 from provnode.ops.signer import Signer
 from provnode.ops.submit import Submissions
 from provnode.ops.threads import Threads
 from provnode.ops.timing import StepTimes
+from provnode.storage.sealing import PLAIN, Keyring
 from provnode.storage.signed import SignedStore
 from provnode.storage.store import Store
 
@@ -49,7 +52,7 @@ class Setup:
     """What a node is made of.
 
     `key` is the validator's consensus key, None for a node that is none; `next_key` is one that the chain is
-    to list later, when the validator is re-keyed.
+    to list later, when the validator is re-keyed. With a `kek`, the ledger lies on the disk sealed.
     """
 
     genesis: Genesis
@@ -61,6 +64,7 @@ class Setup:
     p2p_port: int
     peers: Sequence[KnownPeer]
     next_key: PrivateKey | None = None
+    kek: Kek | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class PeerStatus:
 class Status:
     """The node at this moment. `problem` says why it stands still, if the disk refuses.
 
+    `rekey` tells, while the data key is being changed, how many rows were looked at, of how many;
     `evidence_committed` tells how much misbehaviour the chain records of each organisation.
     """
 
@@ -100,6 +105,7 @@ class Status:
     store_bytes: int
     evidence_pending: int
     evidence_committed: Mapping[str, int]
+    rekey: tuple[int, int] | None
     certificate_expires: datetime
     problem: str | None
 
@@ -112,7 +118,9 @@ class Node:
         genesis, self.identity = setup.genesis, setup.identity
         own = self.identity.own
         setup.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.store = Store(setup.data_dir / "chain.sqlite")
+        keyring = None if setup.kek is None else Keyring(setup.data_dir / "keyring", setup.kek)
+        sealing = keyring or PLAIN
+        self.store = Store(setup.data_dir / "chain.sqlite", sealing)
         try:
             self.ledger = Ledger(self.store, genesis, setup.provider)
             self._check_key(own.name, own.organisation)
@@ -122,6 +130,7 @@ class Node:
         except BaseException:
             self.store.close()
             raise
+        self.rekeying = Rekeying(self.store, keyring, lambda: self.ledger.height)
         self.mempool = Mempool(self.ledger)
         self._threads = Threads()
         self.gossip = Gossip(self, genesis.network, genesis.hash, __version__, self._voting_set)
@@ -133,7 +142,7 @@ class Node:
         if keys:
             signed = SignedStore(setup.data_dir / "last-signed.json")
             signer = Signer(own.name, keys, setup.provider, signed, genesis.hash)
-            journal = Journal(setup.data_dir / "consensus.wal", self.ledger.height + 1)
+            journal = Journal(setup.data_dir / "consensus.wal", self.ledger.height + 1, sealing)
         self._journal = journal
         self._consensus = Consensus(
             self.ledger, self.mempool, signer, journal, self._threads, self, setup.provider, self._evidence
@@ -185,6 +194,7 @@ class Node:
             ("consensus", self._consensus.run()),
             ("gossip", self.gossip.run()),
             ("submissions", self._submissions.run()),
+            ("rekeying", self.rekeying.run()),
         ):
             self._tasks.append(asyncio.create_task(work, name=name))
         log_event(log, logging.INFO, "node.started", node=self.identity.own.name, height=self.ledger.height)
@@ -253,6 +263,7 @@ class Node:
             store_bytes=self.store.size(),
             evidence_pending=len(self._evidence),
             evidence_committed=dict(self._evidence_counts),
+            rekey=self.rekeying.progress,
             certificate_expires=own.expires,
             problem=self._threads.problem,
         )

@@ -18,8 +18,10 @@ from provnode.ledger.views import EVIDENCE_PAGE
 from provnode.net.events import log_event
 from provnode.ops import logs
 from provnode.ops.node import Node, Status
+from provnode.ops.rekey import RekeyError
 from provnode.rpc.access import Caller, Right
 from provnode.rpc.errors import INVALID_PARAMS, NOT_FOUND, REFUSED, TIMED_OUT, RpcError
+from provnode.storage.errors import StoreError
 
 log = logging.getLogger(__name__)
 _LONGEST_WAIT = 60
@@ -72,6 +74,7 @@ class Methods:
             ),
             "submit_transactions": _Entry(self._submit_many, {"transactions": list}, {}, Right.SUBMIT),
             "wait_transaction": _Entry(self._wait, {"txid": str}, {"seconds": int}),
+            "rekey": _Entry(self._rekey, right=Right.OPERATE),
             "log_level": _Entry(self._log_level, {}, {"level": str}, Right.OPERATE),
         }
 
@@ -205,6 +208,12 @@ class Methods:
             "height": await self._node.wait_committed(txid, _seconds(params, "seconds")),
         }
 
+    async def _rekey(self, _: Params) -> object:
+        try:
+            return {"data_key": await self._node.rekeying.begin()}
+        except (RekeyError, StoreError) as error:
+            raise RpcError(REFUSED, str(error)) from None
+
     async def _log_level(self, params: Params) -> object:
         before = logs.level()
         if "level" in params:
@@ -250,6 +259,7 @@ def status_json(status: Status) -> dict[str, Any]:
         ],
         "evidence": {"pending": status.evidence_pending, "committed": dict(status.evidence_committed)},
         "certificate_expires": status.certificate_expires.isoformat(),
+        "rekey": status.rekey and dict(zip(("done", "of"), status.rekey, strict=True)),
         "problem": status.problem,
     }
 

@@ -10,7 +10,8 @@ class StoreError(Exception):
 
     `code` is one of: `disk_full` (nothing was written, the same call may be tried again), `corrupt` (what
     is stored contradicts itself), `format` (written by another version), `conflict` (a commit that does not
-    follow the stored state), `io` (anything else the operating system reported).
+    follow the stored state), `key` (it is sealed under a key that is not here), `io` (anything
+    else the operating system reported).
     """
 
     def __init__(self, code: str, message: str, remedy: str) -> None:

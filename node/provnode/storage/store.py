@@ -27,6 +27,7 @@ from provnode.storage.rows import (
     VersionRow,
 )
 from provnode.storage.schema import APPLICATION_ID, FORMAT, TABLES
+from provnode.storage.sealing import PLAIN, Sealing, block_row, object_row
 
 __all__ = [
     "BlockRow",
@@ -42,10 +43,14 @@ __all__ = [
 
 
 class Store:
-    """Open (or create) the store at `path`. Raises StoreError: `format`, `corrupt`, `disk_full`, `io`."""
+    """Open (or create) the store at `path`, whose blocks and objects lie there as `sealing` has them.
 
-    def __init__(self, path: Path) -> None:
+    Raises StoreError: `format`, `key`, `corrupt`, `disk_full`, `io`.
+    """
+
+    def __init__(self, path: Path, sealing: Sealing = PLAIN) -> None:
         self.path = path
+        self._sealing = sealing
         self.lock = threading.RLock()
         with _typed(str(path)):
             # autocommit: transactions are begun and ended by hand, below
@@ -74,6 +79,7 @@ class Store:
                 for statement in TABLES.split(";"):
                     self._db.execute(statement)
                 self._db.execute("INSERT INTO meta VALUES ('format', ?)", (FORMAT,))
+                self._db.execute("INSERT INTO meta VALUES ('data_keys', ?)", (_text(self._sealing.numbers),))
         (found,) = self._db.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
         if found != FORMAT:
             raise StoreError(
@@ -81,6 +87,39 @@ class Store:
                 f"{self.path} has store format {found}, this version reads {FORMAT}",
                 "start the version of provnode that wrote it",
             )
+
+        self._check_keys()
+
+    def _check_keys(self) -> None:
+        """Refuse a store that is sealed under keys that are not here, or plain where it should be sealed."""
+        (text,) = self._db.execute("SELECT value FROM meta WHERE name = 'data_keys'").fetchone()
+        used, there = {int(word) for word in text.split()}, set(self._sealing.numbers)
+        if bool(used) != bool(there):
+            found, allowed = ("sealed", "plain") if used else ("plain", "sealed")
+            raise StoreError(
+                "key",
+                f"{self.path}: found {found}, as this node is configured it is {allowed}",
+                "set kek_credential as it was, or sync anew into an empty data folder",
+            )
+        if not used <= there:
+            raise StoreError(
+                "key",
+                f"{self.path}: sealed under data keys {_text(sorted(used))}, found: {_text(sorted(there))}",
+                "restore the keyring that belongs to the store",
+            )
+        if used != there:
+            self.note_keys(there)
+
+    def note_keys(self, numbers: Iterable[int]) -> None:
+        """Keep which data keys values may be sealed under from now on. Raises StoreError."""
+        with self.writing("data keys") as db:
+            db.execute("UPDATE meta SET value = ? WHERE name = 'data_keys'", (_text(numbers),))
+
+    @contextlib.contextmanager
+    def writing(self, what: str) -> Iterator[sqlite3.Connection]:
+        """One durable transaction beside the commits of blocks, to be short. Raises StoreError."""
+        with self.lock, _typed(f"{self.path}, {what}"), self._transaction():
+            yield self._db
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -131,7 +170,9 @@ class Store:
     def block(self, height: int) -> BlockRow | None:
         """The block at `height`."""
         row = self._row("SELECT height, block_id, raw, certificate FROM blocks WHERE height = ?", height)
-        return None if row is None else BlockRow(*row)
+        if row is None:
+            return None
+        return BlockRow(row[0], row[1], self._sealing.open(block_row(height), row[2]), row[3])
 
     def commit(self, write: BlockWrite) -> None:
         """Write one block and its effects; durable when this returns.
@@ -165,7 +206,15 @@ class Store:
                 self._insert(part)
 
     def _insert_block(self, block: BlockRow, txids: Sequence[bytes]) -> None:
-        self._db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", astuple(block))
+        self._db.execute(
+            "INSERT INTO blocks VALUES (?, ?, ?, ?)",
+            (
+                block.height,
+                block.block_id,
+                self._sealing.seal(block_row(block.height), block.raw),
+                block.certificate,
+            ),
+        )
         self._db.executemany(
             "INSERT INTO transactions VALUES (?, ?, ?)",
             ((txid, block.height, position) for position, txid in enumerate(txids)),
@@ -179,10 +228,7 @@ class Store:
         )
         db.executemany(
             "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                (v.object_id, v.version, v.snapshot, v.submitted, b"".join(v.writers), v.height)
-                for v in part.versions
-            ),
+            map(self._sealed_version, part.versions),
         )
         db.executemany(
             "INSERT INTO users VALUES (?, ?, ?, ?)",
@@ -199,7 +245,8 @@ class Store:
 
     def frozen(self) -> Store:
         """The store as it is now, whatever is committed meanwhile; for one reader, who closes it."""
-        found = Store(self.path)
+        with self.lock:  # not while its data keys change
+            found = Store(self.path, self._sealing)
         with _typed(str(self.path)):
             found._db.execute("BEGIN")
             found.height()  # the first read is what fixes the state that is seen
@@ -217,7 +264,7 @@ class Store:
                 "SELECT object_id, version, snapshot, submitted, writers, height FROM objects"
                 " ORDER BY object_id, version"
             ):
-                yield _version_row(row)
+                yield self._version(row)
 
     def every_user(self) -> Iterator[UserRow]:
         """All registered users, by id."""
@@ -248,7 +295,7 @@ class Store:
             object_id,
             version,
         )
-        return None if row is None else _version_row(row)
+        return None if row is None else self._version(row)
 
     def user(self, user_id: str) -> UserRow | None:
         """A signer that a transaction registered."""
@@ -298,6 +345,18 @@ class Store:
         row = self._row("SELECT node FROM nodes WHERE hash = ?", node_hash)
         return None if row is None else row[0]
 
+    def _sealed_version(self, v: VersionRow) -> tuple[object, ...]:
+        snapshot = self._sealing.seal(object_row("snapshot", v.object_id, v.version), v.snapshot)
+        submitted = self._sealing.seal(object_row("submitted", v.object_id, v.version), v.submitted)
+        return v.object_id, v.version, snapshot, submitted, b"".join(v.writers), v.height
+
+    def _version(self, row: tuple[Any, ...]) -> VersionRow:
+        object_id, version, snapshot, submitted, writers, height = row
+        snapshot = self._sealing.open(object_row("snapshot", object_id, version), snapshot)
+        submitted = self._sealing.open(object_row("submitted", object_id, version), submitted)
+        txids = tuple(writers[at : at + 32] for at in range(0, len(writers), 32))
+        return VersionRow(object_id, version, snapshot, submitted, txids, height)
+
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
         with self.lock, _typed(str(self.path)):
@@ -309,10 +368,8 @@ class Store:
         return row
 
 
-def _version_row(row: tuple[Any, ...]) -> VersionRow:
-    object_id, version, snapshot, submitted, writers, height = row
-    txids = tuple(writers[at : at + 32] for at in range(0, len(writers), 32))
-    return VersionRow(object_id, version, snapshot, submitted, txids, height)
+def _text(numbers: Iterable[int]) -> str:
+    return " ".join(map(str, sorted(numbers)))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from provnode.crypto.sealed import Kek, load_kek, open_key, public_of, seal_key
 from provnode.crypto.spki import public_pem
 
 PROVIDER = get_provider("openssl")
-KEK, OTHER = Kek(bytes(range(16))), Kek(bytes(16))
+KEK, OTHER = Kek(bytes(range(16)), PROVIDER), Kek(bytes(16), PROVIDER)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_a_line_that_was_changed_does_not_open(sealed: bytes, old: bytes, new: b
     """What the line says is checked before, and is part of what is authenticated."""
     changed = sealed.replace(old, new)
     assert changed != sealed
-    kek = Kek(bytes(range(16)))
+    kek = Kek(bytes(range(16)), PROVIDER)
     kek.id = OTHER.id if old == KEK.id.encode() else KEK.id
     with pytest.raises(CryptoError, match="damaged"):
         open_key(changed, "tls" if old == b" consensus " else "consensus", kek)
@@ -108,19 +108,19 @@ def test_a_credential_that_is_no_sm4_key_is_refused(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     (tmp_path / "kek").write_bytes(bytes(length))
     with pytest.raises(CryptoError, match=f"found {min(length, 17)} bytes, allowed: 16"):
-        load_kek("kek")
+        load_kek("kek", PROVIDER)
 
 
 def test_the_credential_is_where_systemd_puts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load_kek("") is None
+    assert load_kek("", PROVIDER) is None
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     with pytest.raises(CryptoError, match=r"no credential 'kek' .*LoadCredentialEncrypted=kek"):
-        load_kek("kek")
+        load_kek("kek", PROVIDER)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     with pytest.raises(CryptoError, match="credential 'kek': No such file"):
-        load_kek("kek")
+        load_kek("kek", PROVIDER)
     (tmp_path / "kek").write_bytes(bytes(range(16)))
-    found = load_kek("kek")
+    found = load_kek("kek", PROVIDER)
     assert found is not None and found.id == KEK.id
 
 

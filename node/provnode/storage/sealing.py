@@ -1,0 +1,170 @@
+"""Ledger data at rest: sealed with SM4-GCM under data keys, which are sealed under the host's KEK.
+
+A sealed value is the data key's number (4 bytes, big endian), then nonce, ciphertext and tag. What row it is
+of is authenticated with it, so that values can't be swapped. The keyring beside the store has a line a key::
+
+    provnode-keyring-1 KEK-ID CURRENT
+    NUMBER BASE64
+
+New values are sealed under the current key. While rows are sealed anew there are two keys, else one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+from pathlib import Path
+from typing import Protocol
+
+from provnode.crypto import CryptoError
+from provnode.crypto.sealed import KEK_BYTES, Kek
+from provnode.storage.errors import StoreError
+from provnode.storage.files import os_error, replace_file
+
+_MAGIC = "provnode-keyring-1"
+_NUMBER_BYTES = 4
+
+
+class Sealing(Protocol):
+    """How values lie on the disk."""
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The data keys that values may be sealed under; none where they are plain."""
+
+    def seal(self, row: bytes, value: bytes) -> bytes:
+        """The value as it lies on the disk, as that of `row`."""
+
+    def open(self, row: bytes, stored: bytes) -> bytes:
+        """The value that was sealed for `row`. Raises StoreError `key` or `corrupt`."""
+
+
+class Plain:
+    """Values lie there as they are: for development."""
+
+    numbers = ()
+
+    def seal(self, row: bytes, value: bytes) -> bytes:
+        """The value itself."""
+        return value
+
+    def open(self, row: bytes, stored: bytes) -> bytes:
+        """The value itself."""
+        return stored
+
+
+PLAIN = Plain()
+
+
+class Keyring:
+    """The data keys of a data folder, made with its first one if there is none.
+
+    Raises StoreError: `key` when it was sealed under another KEK, `corrupt`, `io`, `disk_full`.
+    """
+
+    def __init__(self, path: Path, kek: Kek) -> None:
+        self.path = path
+        self._kek = kek
+        self._provider = kek.provider
+        self._keys: dict[int, bytes] = {}
+        # for who still reads an older state of the store: they end with this process
+        self._retired: dict[int, bytes] = {}
+        self.current = 0
+        if path.exists():
+            self._load()
+        else:
+            self.add()
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The data keys there are, ascending."""
+        return tuple(sorted(self._keys))
+
+    def add(self) -> int:
+        """Make a data key, durably, that is the current one from now on; gives its number."""
+        # by chance, so that another keyring's keys are not taken for this one's
+        number = secrets.randbelow(2**32)
+        self._save({**self._keys, number: secrets.token_bytes(KEK_BYTES)}, number)
+        return number
+
+    def drop_old(self) -> None:
+        """Forget all keys but the current one, durably: what is sealed under them is lost."""
+        self._retired |= self._keys
+        self._save({self.current: self._keys[self.current]}, self.current)
+
+    def seal(self, row: bytes, value: bytes) -> bytes:
+        """Seal under the current key."""
+        number = self.current.to_bytes(_NUMBER_BYTES, "big")
+        return number + self._provider.seal(self._keys[self.current], value, number + row)
+
+    def open(self, row: bytes, stored: bytes) -> bytes:
+        """Open under the key that the value names. Raises StoreError `key` or `corrupt`."""
+        number = stored[:_NUMBER_BYTES]
+        wanted = int.from_bytes(number, "big")
+        key = self._keys.get(wanted) or self._retired.get(wanted)
+        if key is None:
+            text = f"a value is sealed under data key {wanted}, found: {self.numbers}"
+            raise StoreError("key", f"{self.path}: {text}", "restore the keyring that belongs to the store")
+        try:
+            return self._provider.open(key, stored[_NUMBER_BYTES:], number + row)
+        except CryptoError as error:
+            raise StoreError("corrupt", f"{self.path.parent}: {error}", "restore or sync anew") from error
+
+    def is_current(self, stored: bytes) -> bool:
+        """Whether a value is sealed under the current key."""
+        return int.from_bytes(stored[:_NUMBER_BYTES], "big") == self.current
+
+    def _save(self, keys: dict[int, bytes], current: int) -> None:
+        lines = [f"{_MAGIC} {self._kek.id} {current}"]
+        for number, key in sorted(keys.items()):
+            lines.append(f"{number} {base64.b64encode(self._kek.seal(key, _row(number))).decode()}")
+        replace_file(self.path, ("\n".join(lines) + "\n").encode())
+        self._keys, self.current = keys, current
+
+    def _load(self) -> None:
+        try:
+            head, *lines = self.path.read_text(encoding="ascii").splitlines()
+            magic, kek_id, current = head.split(" ")
+            sealed = {
+                int(number): base64.b64decode(text, validate=True) for number, text in map(str.split, lines)
+            }
+        except OSError as error:
+            raise os_error(error, str(self.path)) from error
+        except (ValueError, binascii.Error) as error:
+            raise self._corrupt(str(error)) from error
+        if magic != _MAGIC or not current.isdecimal() or int(current) not in sealed:
+            raise self._corrupt(f"its first line is {head[:64]!r}")
+        if kek_id != self._kek.id:
+            raise StoreError(
+                "key",
+                f"{self.path}: sealed under KEK {kek_id}, this host has {self._kek.id}",
+                "restore the credential that it was sealed under",
+            )
+        try:
+            self._keys = {number: self._kek.open(data, _row(number)) for number, data in sealed.items()}
+        except CryptoError as error:
+            raise self._corrupt(str(error)) from error
+        self.current = int(current)
+
+    def _corrupt(self, what: str) -> StoreError:
+        return StoreError("corrupt", f"{self.path}: {what}", "restore the keyring that belongs to the store")
+
+
+def _row(number: int) -> bytes:
+    return f"provnode data key {number}".encode()
+
+
+def block_row(height: int) -> bytes:
+    """The row of a block's bytes."""
+    return b"blocks.raw %d" % height
+
+
+def object_row(column: str, object_id: str, version: int) -> bytes:
+    """The row of one column of an object's version."""
+    return f"objects.{column} {version} {object_id}".encode()
+
+
+def journal_row(block_id: bytes) -> bytes:
+    """The row of a block in the consensus log."""
+    return b"journal " + block_id
