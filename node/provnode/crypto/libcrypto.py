@@ -27,6 +27,8 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
         [c_void_p, c_void_p, c_void_p, c_char_p, c_int, c_void_p, c_void_p],
     ),
     "EVP_PKEY_CTX_new_from_name": (c_void_p, [c_void_p, c_char_p, c_char_p]),
+    "EVP_PKEY_CTX_new": (c_void_p, [c_void_p, c_void_p]),
+    "EVP_PKEY_check": (c_int, [c_void_p]),
     "EVP_PKEY_CTX_free": (None, [c_void_p]),
     "EVP_PKEY_CTX_set1_id": (c_int, [c_void_p, c_char_p, c_int]),
     "EVP_PKEY_keygen_init": (c_int, [c_void_p]),

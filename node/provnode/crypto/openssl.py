@@ -97,7 +97,11 @@ class OpenSSL:
         with _owned(_lib.BIO_new_mem_buf(pem, len(pem)), _lib.BIO_free) as bio:
             # the empty passphrase keeps OpenSSL from asking on the terminal
             found = _lib.PEM_read_bio_PrivateKey(bio, None, None, b"")
-        return _Handle(_allocated(found, "private key"))
+        key = _Handle(_allocated(found, "private key"))
+        # reading does not look whether the number is in [1, n-2] and belongs to the point beside it
+        with _owned(_lib.EVP_PKEY_CTX_new(key.pointer, None), _lib.EVP_PKEY_CTX_free) as context:
+            _checked(_lib.EVP_PKEY_check(context), "private key")
+        return key
 
     def save_private(self, key: PrivateKey) -> bytes:
         """The key as unencrypted PKCS#8 PEM. Raises CryptoError."""
