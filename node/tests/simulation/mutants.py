@@ -198,6 +198,12 @@ TOLD = (
         "        if step",
     ),
     Mutant(
+        "the precommit timer never starts (line 47)",
+        "machine",
+        "        self._schedule(Step.PRECOMMIT)\n",
+        "",
+    ),
+    Mutant(
         "timers do not grow",
         "machine",
         "ms = base + self.round * self._params.delta_ms",
