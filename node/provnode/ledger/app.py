@@ -18,7 +18,7 @@ from provnode.ledger.certificates import check_certificate
 from provnode.ledger.changes import STATE_KIND, decode_state, initial
 from provnode.ledger.checks import CheckedTx, Checker
 from provnode.ledger.errors import BlockError, GenesisError, TxCode, TxError
-from provnode.ledger.execution import Outcome, Overlay
+from provnode.ledger.execution import Known, Outcome, Overlay
 from provnode.ledger.genesis import TX_FRAME, Genesis
 from provnode.ledger.membership import Membership
 from provnode.ledger.misconduct import STATE_KIND as EVIDENCE
@@ -77,6 +77,7 @@ class Ledger(Views):
         self._provider = provider
         self._checker = Checker(genesis, provider, self.signer, self._known_validators)
         self._prepared: dict[bytes, _Prepared] = {}
+        self._nodes = tree.Cache(store.node)
         bound = store.genesis_hash()
         if bound is None:
             store.bind(genesis.hash)
@@ -125,26 +126,35 @@ class Ledger(Views):
         """Form, signer, signatures and seals of each, verified as one batch; the state is not asked."""
         return self._checker.check(raws)
 
-    def fits(self, checked: CheckedTx, now_ms: int | None) -> TxError | None:
-        """Whether the newest state would take it as the next transaction; None when it would.
+    def fit(self, transactions: Sequence[CheckedTx], now_ms: int | None) -> list[TxError | None]:
+        """Whether the newest state would take each as the next transaction; None when it would.
 
-        `now_ms` is what the object's own time is judged by; None leaves it unjudged.
+        `now_ms` is what an object's own time is judged by; None leaves it unjudged.
         """
-        if self.store.transaction(checked.txid) is not None:
+        verdicts: list[TxError | None] = []
+        with self.store.lock:
+            known = Known.of(self.store, transactions)
             # blocks are not judged by this index: a node that joined by a snapshot has only a part of it
-            return TxError(TxCode.DUPLICATE, f"transaction {checked.txid.hex()} was committed before")
-        try:
-            self._overlay().apply(checked, now_ms)
-        except TxError as error:
-            return error
-        return None
+            committed = self.store.committed([checked.txid for checked in transactions])
+            for checked in transactions:
+                try:
+                    if checked.txid in committed:
+                        raise TxError(
+                            TxCode.DUPLICATE, f"transaction {checked.txid.hex()} was committed before"
+                        )
+                    self._overlay(known).apply(checked, now_ms)
+                except TxError as error:
+                    verdicts.append(error)
+                else:
+                    verdicts.append(None)
+        return verdicts
 
     def check_tx(self, raw: bytes, now_ms: int | None = None) -> CheckedTx:
         """Check a transaction on its own and against the newest state. Raises TxError."""
         verdict = self._checker.check([raw])[0]
         if isinstance(verdict, TxError):
             raise verdict
-        refusal = self.fits(verdict, now_ms)
+        refusal = self.fit([verdict], now_ms)[0]
         if refusal is not None:
             raise refusal
         return verdict
@@ -157,11 +167,12 @@ class Ledger(Views):
         The block's time is `time_ms`, or one millisecond after its parent when that clock is behind.
         """
         time_ms = max(time_ms, self._tip.time_ms + 1)
-        overlay = self._overlay()
+        good = [one for one in self._checker.check(txs) if not isinstance(one, TxError)]
+        overlay = self._overlay(Known.of(self.store, good))
         room = self.genesis.block_room(len(self._decided_tip))
         chosen: list[CheckedTx] = []
-        for verdict in self._checker.check(txs):
-            if isinstance(verdict, TxError) or len(verdict.tx.raw) + TX_FRAME > room:
+        for verdict in good:
+            if len(verdict.tx.raw) + TX_FRAME > room:
                 continue
             try:
                 overlay.apply(verdict, time_ms)
@@ -169,7 +180,7 @@ class Ledger(Views):
                 continue  # the mempool finds out after the commit
             chosen.append(verdict)
             room -= len(verdict.tx.raw) + TX_FRAME
-        outcome = overlay.finish(self._tip.state_root)
+        outcome = overlay.finish(self._tip.state_root, self._nodes.read)
         header = wire.Header(
             chain_id=self.genesis.chain_id,
             network=self.genesis.network,
@@ -235,6 +246,7 @@ class Ledger(Views):
             )
             self._tip = self._next_tip(block, certificate, outcome.membership)
         self._prepared.clear()
+        self._nodes.settle(outcome.tree)
         changed = frozenset(one.kind for one in outcome.state)
         evidence = tuple(record_json(state) for state in outcome.state if state.kind == EVIDENCE)
         return Committed(row.height, row.block_id, tuple(outcome.txids), changed, evidence)
@@ -251,9 +263,6 @@ class Ledger(Views):
             block = wire.decode_block(raw)
         except wire.WireError as error:
             raise BlockError(f"block: {error}") from error
-        if wire.encode_block(block) != raw:
-            # one spelling only: what is stored and sent on is what the block's id stands for
-            raise BlockError("block: not in the shortest MessagePack form")
         self._check_header(block)
         self._check_last_commit(block)
         outcome = self._execute(block)
@@ -272,7 +281,6 @@ class Ledger(Views):
             ("next_validators_hash", header.next_validators_hash, self._next_validators_hash),
             ("last_commit_hash", header.last_commit_hash, wire.certificate_hash(block.last_commit)),
             ("tx_count", header.tx_count, len(block.txs)),
-            ("tx_root", header.tx_root, merkle.root([merkle.leaf_hash(raw) for raw in block.txs])),
         ):
             if found != allowed:
                 raise BlockError(f"{name}: found {_show(found)}, allowed: {_show(allowed)}")
@@ -298,15 +306,21 @@ class Ledger(Views):
             )
 
     def _execute(self, block: wire.Block) -> Outcome:
-        overlay = self._overlay()
+        transactions: list[CheckedTx] = []
         for position, verdict in enumerate(self._checker.check(block.txs)):
             if isinstance(verdict, TxError):
                 raise BlockError(f"transaction {position}: {verdict}")
+            transactions.append(verdict)
+        found = merkle.root([checked.tx.leaf for checked in transactions])
+        if found != block.header.tx_root:
+            raise BlockError(f"tx_root: found {_show(block.header.tx_root)}, allowed: {_show(found)}")
+        overlay = self._overlay(Known.of(self.store, transactions))
+        for position, verdict in enumerate(transactions):
             try:
                 overlay.apply(verdict, block.header.time_ms)
             except TxError as error:
                 raise BlockError(f"transaction {position}: {error}") from error
-        outcome = overlay.finish(self._tip.state_root)
+        outcome = overlay.finish(self._tip.state_root, self._nodes.read)
         if outcome.tree.root != block.header.state_root:
             raise BlockError(
                 f"state_root: found {block.header.state_root.hex()}, allowed: {outcome.tree.root.hex()}"
@@ -316,8 +330,8 @@ class Ledger(Views):
     def _known_validators(self, height: int) -> ValidatorSet | None:
         return self.validators_at(height) if height <= self._tip.height + 1 else None
 
-    def _overlay(self) -> Overlay:
-        return Overlay(self.store, self.genesis, self._tip.membership, self._tip.height + 1)
+    def _overlay(self, known: Known) -> Overlay:
+        return Overlay(self.store, self.genesis, self._tip.membership, self._tip.height + 1, known)
 
     @property
     def _decided_tip(self) -> ValidatorSet:

@@ -9,9 +9,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
+
+import msgspec
 
 MAX_DEPTH = 32
 MAX_INTEGER = 2**53 - 1
+
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+_quick_decode = msgspec.json.Decoder().decode
+_quick_encode = msgspec.json.Encoder(order="sorted").encode
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 JsonObject = dict[str, Json]
@@ -24,8 +31,7 @@ class CanonicalError(ValueError):
 def encode(value: Json) -> bytes:
     """The canonical bytes of a JSON value. Raises CanonicalError for NaN, infinities and lone surrogates."""
     try:
-        text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return text.encode()
+        return _encode(value).encode()
     except (ValueError, RecursionError) as error:
         raise CanonicalError(f"no canonical form: {error}") from error
 
@@ -48,10 +54,43 @@ def decode(raw: bytes) -> Json:
 
 def decode_canonical(raw: bytes) -> Json:
     """Parse JSON that must already be in its canonical spelling. Raises CanonicalError."""
+    quick = _decode_plain(raw)
+    if quick is not None:
+        return quick
     value = decode(raw)
     if encode(value) != raw:
         raise CanonicalError("not in canonical form (sorted keys, no spaces, UTF-8 without escapes)")
     return value
+
+
+def _decode_plain(raw: bytes) -> Json:
+    """The value of canonical bytes without escapes and fractions; None where the full rules have to judge.
+
+    Without those, msgspec's sorted spelling is the canonical one, so bytes that come out as they went in had
+    sorted keys, each once, and no spaces.
+    """
+    if b"\\" in raw:
+        return None
+    try:
+        value: Json = _quick_decode(raw)
+        return value if _quick_encode(value) == raw and _is_plain(value, 1) else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _is_plain(value: Json, depth: int) -> bool:
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if isinstance(value, int):
+        return -MAX_INTEGER <= value <= MAX_INTEGER
+    if isinstance(value, dict):
+        inner: Iterable[Json] = value.values()
+    elif isinstance(value, list):
+        inner = value
+    else:
+        return False
+    return depth <= MAX_DEPTH and all(type(item) is str or _is_plain(item, depth + 1) for item in inner)
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> JsonObject:

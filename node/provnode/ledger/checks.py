@@ -79,12 +79,14 @@ class Checker:
         verdicts: list[CheckedTx | TxError] = []
         pending: list[tuple[int, list[Signature]]] = []
         for raw in raws:
+            checked = self._passed.get(raw)
+            if checked is not None:
+                verdicts.append(checked)
+                continue
             try:
                 tx = decode_transaction(raw, self._genesis.hash, self._genesis.params.max_tx_bytes)
-                checked = self._passed.get(tx.leaf)
-                if checked is None:
-                    checked, signatures = self._parse(tx)
-                    pending.append((len(verdicts), signatures))
+                checked, signatures = self._parse(tx)
+                pending.append((len(verdicts), signatures))
                 verdicts.append(checked)
             except TxError as error:
                 verdicts.append(error)
@@ -109,7 +111,7 @@ class Checker:
     def _content(self, tx: Transaction, signer: Signer) -> tuple[Content, list[Signature]]:
         """What a transaction carries, and the signatures inside it. Raises TxError."""
         if tx.kind == KIND_OBJECT:
-            found = parse_object(tx.body)
+            found = parse_object(tx.body, tx.raw_body, self._genesis.schemas.check)
             message = seal_bytes(tx.body) if found.seals else b""
             return found, [(seal.public_key, message, seal.signature) for seal in found.seals]
         if tx.kind == KIND_MEMBERSHIP:
@@ -163,9 +165,9 @@ class Checker:
 
     def _remember(self, checked: CheckedTx) -> None:
         with self._lock:
-            if checked.tx.leaf in self._passed:
+            if checked.tx.raw in self._passed:
                 return
-            self._passed[checked.tx.leaf] = checked
+            self._passed[checked.tx.raw] = checked
             self._bytes += len(checked.tx.raw)
             while self._bytes > _CACHE_BYTES:
                 _, oldest = self._passed.popitem(last=False)

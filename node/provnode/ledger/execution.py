@@ -6,6 +6,7 @@ every node comes to the same state root before it votes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -93,16 +94,31 @@ class Outcome:
 
 
 @dataclass(slots=True)
+class Known:
+    """What the store says, at one height, of the objects that transactions are about."""
+
+    heads: dict[str, HeadRow | None]
+
+    @classmethod
+    def of(cls, store: Store, transactions: Sequence[CheckedTx]) -> Known:
+        """Ask for all at once: a question for each would cost more than the rest of the execution."""
+        ids = [one.content.object_id for one in transactions if isinstance(one.content, DataObject)]
+        heads = store.heads(ids)
+        return cls({id_: heads.get(id_) for id_ in ids})
+
+
+@dataclass(slots=True)
 class Overlay:
     """The state of the store with the transactions applied so far in one block.
 
-    `membership` is the one that decides on this block.
+    `membership` is the one that decides on this block, `known` speaks of every transaction to be applied.
     """
 
     store: Store
     genesis: Genesis
     membership: Membership
     height: int
+    known: Known
     changed: Membership | None = None
     revoked: dict[str, RevocationList] = field(default_factory=dict)
     txids: dict[bytes, None] = field(default_factory=dict)
@@ -135,7 +151,7 @@ class Overlay:
             self.versions.update({(row.object_id, row.version): row for row in change.versions})
         self.txids[checked.txid] = None
 
-    def finish(self, root: bytes) -> Outcome:
+    def finish(self, root: bytes, read: tree.Reader) -> Outcome:
         """The outcome over the state tree with `root`. Raises StoreError when the stored tree is damaged."""
         items = [(object_key(*key), self._value(row)) for key, row in self.versions.items()]
         items += [(state_key("user", row.id), state_value(user_bytes(row))) for row in self.users.values()]
@@ -153,7 +169,7 @@ class Overlay:
             list(self.users.values()),
             state,
             membership,
-            tree.update(root, items, self.store.node),
+            tree.update(root, items, read),
         )
 
     def _value(self, row: VersionRow) -> bytes:
@@ -194,7 +210,7 @@ class Overlay:
         )
 
     def _decide(self, checked: CheckedTx, content: DataObject) -> Change:
-        head = self.heads.get(content.object_id) or self.store.head(content.object_id)
+        head = self.heads.get(content.object_id) or self.known.heads[content.object_id]
         return decide(
             head,
             partial(self._version, content.object_id),

@@ -59,10 +59,20 @@ class Schemas:
             raise TxError(
                 TxCode.UNKNOWN_TYPE, f"header.content.type: found {type_!r}, this chain has: {known}"
             )
+        if validator.is_valid(body):
+            return
         problem = next(iter(validator.iter_errors(body)), None)
         if problem is not None:
             place = "/".join(("body", *map(str, problem.instance_path)))
             raise TxError(TxCode.SCHEMA, f"{place}: {problem.message[:500]}")
+
+    def fitting(self, snapshot: bytes) -> bytes:
+        """The snapshot, if it is not too long. Raises TxError `too_large`."""
+        if len(snapshot) > self.max_snapshot:
+            raise TxError(
+                TxCode.TOO_LARGE, f"the merged object has {len(snapshot)} bytes, allowed: {self.max_snapshot}"
+            )
+        return snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +94,25 @@ def decide(
     height: int,
 ) -> Change:
     """What `new`, submitted by a signer of `organisation`, changes. Raises TxError when it may not."""
-    submitted = encode(new.body)
     if new.operation is Operation.CREATE:
         if head is not None:
             raise TxError(TxCode.EXISTS, f"object {new.object_id} exists at version {head.latest}")
-        schemas.check(new.type, new.body)
+        if not new.conforms:
+            schemas.check(new.type, new.body)
         created = HeadRow(new.object_id, new.type, organisation, 0, False)
-        return Change(created, (_row(new, new.body, submitted, (txid,), height, schemas),))
+        # the snapshot is what was submitted, header and body
+        row = VersionRow(new.object_id, 0, schemas.fitting(new.raw), new.raw_body, (txid,), height)
+        return Change(created, (row,))
     known = _may_change(head, new, organisation)
     if new.operation is Operation.OVERWRITE:
-        return Change(known, _overwrite(known, load, new, submitted, schemas, txid, height))
+        return Change(known, _overwrite(known, load, new, schemas, txid, height))
     _check_next(known, new)
     head = replace(known, latest=new.version, deleted=new.operation is Operation.DELETE)
     body: JsonObject = {}
     if new.operation is Operation.UPDATE:
         body = merge(_body(load(known.latest)), new.body)
         schemas.check(known.type, body)
-    return Change(head, (_row(new, body, submitted, (txid,), height, schemas),))
+    return Change(head, (_row(new, body, txid, height, schemas),))
 
 
 def merge(base: JsonObject, patch: JsonObject) -> JsonObject:
@@ -143,7 +155,6 @@ def _overwrite(
     head: HeadRow,
     load: Load,
     new: DataObject,
-    submitted: bytes,
     schemas: Schemas,
     txid: bytes,
     height: int,
@@ -166,7 +177,8 @@ def _overwrite(
             TxCode.TOO_MANY_VERSIONS, f"version {new.version} was written {MAX_WRITERS} times, none is left"
         )
     schemas.check(head.type, new.body)
-    rows = [_row(new, new.body, submitted, (*writers, txid), height, schemas)]
+    first = schemas.fitting(new.raw)
+    rows = [VersionRow(new.object_id, new.version, first, new.raw_body, (*writers, txid), height)]
     written = len(rows[0].snapshot)
     base = new.body
     for version in range(new.version + 1, head.latest + 1):
@@ -188,25 +200,13 @@ def _overwrite(
     return tuple(rows)
 
 
-def _row(
-    new: DataObject,
-    body: JsonObject,
-    submitted: bytes,
-    writers: tuple[bytes, ...],
-    height: int,
-    schemas: Schemas,
-) -> VersionRow:
+def _row(new: DataObject, body: JsonObject, txid: bytes, height: int, schemas: Schemas) -> VersionRow:
     snapshot = _encode_snapshot(new.header, body, schemas)
-    return VersionRow(new.object_id, new.version, snapshot, submitted, writers, height)
+    return VersionRow(new.object_id, new.version, snapshot, new.raw_body, (txid,), height)
 
 
 def _encode_snapshot(header: JsonObject, body: JsonObject, schemas: Schemas) -> bytes:
-    snapshot = encode({"header": header, "body": body})
-    if len(snapshot) > schemas.max_snapshot:
-        raise TxError(
-            TxCode.TOO_LARGE, f"the merged object has {len(snapshot)} bytes, allowed: {schemas.max_snapshot}"
-        )
-    return snapshot
+    return schemas.fitting(encode({"header": header, "body": body}))
 
 
 def _snapshot(row: VersionRow) -> dict[str, JsonObject]:

@@ -28,8 +28,8 @@ class Admission(Protocol):
     def screen(self, raws: Sequence[bytes]) -> list[CheckedTx | TxError]:
         """Form, signer, signatures: one verdict for each."""
 
-    def fits(self, checked: CheckedTx, now_ms: int) -> TxError | None:
-        """Whether the state would take it now; None when it would."""
+    def fit(self, transactions: Sequence[CheckedTx], now_ms: int) -> list[TxError | None]:
+        """Whether the state would take each now; None when it would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,12 @@ class Mempool:
         """Take several in, signatures verified as one batch: the id or the refusal of each, in order."""
         now = self._clock_ms()
         screened = self._ledger.screen(raws)
-        return [item if isinstance(item, TxError) else self._take(item, now) for item in screened]
+        good = [item for item in screened if not isinstance(item, TxError)]
+        with self._lock:
+            fit = iter(self._ledger.fit(good, now))
+            return [
+                item if isinstance(item, TxError) else self._take(item, next(fit), now) for item in screened
+            ]
 
     def reap(self, max_bytes: int) -> list[bytes]:
         """The oldest transactions that fit in `max_bytes` together; they stay until removed."""
@@ -108,8 +113,9 @@ class Mempool:
             for txid in txids:
                 self._pop(txid)
             now = self._clock_ms()
-            for txid, entry in list(islice(self._entries.items(), _REJUDGED)):
-                refusal = self._ledger.fits(entry.checked, now)
+            oldest = list(islice(self._entries.items(), _REJUDGED))
+            fit = self._ledger.fit([entry.checked for _, entry in oldest], now)
+            for (txid, entry), refusal in zip(oldest, fit, strict=True):
                 if refusal and (not refusal.may_come_true or now >= entry.expires_ms):
                     self._pop(txid)
                     self._reasons[txid] = refusal
@@ -120,21 +126,19 @@ class Mempool:
         """Why a transaction that was once taken in has left without being committed."""
         return self._reasons.get(txid)
 
-    def _take(self, checked: CheckedTx, now: int) -> bytes | TxError:
+    def _take(self, checked: CheckedTx, refusal: TxError | None, now: int) -> bytes | TxError:
         if isinstance(checked.content, Misconduct):
             return TxError(TxCode.NOT_PERMITTED, "evidence is not submitted: validators put it into blocks")
         txid, size = checked.txid, len(checked.tx.raw)
-        with self._lock:
-            if txid in self._entries:
-                return TxError(TxCode.DUPLICATE, f"transaction {txid.hex()} is waiting already")
-            if len(self._entries) >= self._max_count or self._bytes + size > self._max_bytes:
-                return TxError(TxCode.POOL_FULL, f"{len(self._entries)} transactions wait, try again later")
-            refusal = self._ledger.fits(checked, now)
-            if refusal and not refusal.may_come_true:
-                return refusal
-            self._entries[txid] = _Entry(checked, now + self._patience_ms)
-            self._bytes += size
-            self._reasons.pop(txid, None)
+        if txid in self._entries:
+            return TxError(TxCode.DUPLICATE, f"transaction {txid.hex()} is waiting already")
+        if len(self._entries) >= self._max_count or self._bytes + size > self._max_bytes:
+            return TxError(TxCode.POOL_FULL, f"{len(self._entries)} transactions wait, try again later")
+        if refusal and not refusal.may_come_true:
+            return refusal
+        self._entries[txid] = _Entry(checked, now + self._patience_ms)
+        self._bytes += size
+        self._reasons.pop(txid, None)
         return txid
 
     def _pop(self, txid: bytes) -> None:

@@ -8,6 +8,7 @@ point, signatures hex of the DER form.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal, cast
@@ -66,6 +67,10 @@ class _Header(Struct, frozen=True, forbid_unknown_fields=True):
     metadata: dict[str, Any] | UnsetType = UNSET
 
 
+class _Parts(Struct, frozen=True):
+    body: msgspec.Raw
+
+
 class _Object(Struct, frozen=True, forbid_unknown_fields=True):
     header: _Header
     body: dict[str, Any]
@@ -81,7 +86,11 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class DataObject:
-    """A submission: one operation on one version of one object. `timestamp` is Unix time in seconds."""
+    """A submission: one operation on one version of one object. `timestamp` is Unix time in seconds.
+
+    `raw` is the canonical JSON of the whole, `raw_body` of the body. `conforms` says that the body was found
+    to satisfy the schema of its type, which takes no state for a `create`.
+    """
 
     object_id: str
     version: int
@@ -91,10 +100,20 @@ class DataObject:
     header: JsonObject
     body: JsonObject
     seals: tuple[Seal, ...]
+    raw: bytes
+    raw_body: bytes
+    conforms: bool
 
 
-def parse_object(value: Json) -> DataObject:
-    """Check the form of an object (clause 6.2 to 6.5). Raises TxError `bad_object` naming the place."""
+_parts = msgspec.json.Decoder(_Parts)
+
+
+def parse_object(value: Json, raw: bytes, conform: Callable[[str, JsonObject], None]) -> DataObject:
+    """Check the form of an object (clause 6.2 to 6.5), given with its canonical JSON.
+
+    A created object's body is given to `conform` with its type; later versions depend on the state.
+    Raises TxError, `bad_object` naming the place or what `conform` raises.
+    """
     try:
         found = msgspec.convert(value, _Object)
     except msgspec.ValidationError as error:
@@ -109,6 +128,9 @@ def parse_object(value: Json) -> DataObject:
     # msgspec.convert has made sure of these shapes
     whole = cast(dict[str, JsonObject], value)
     header, body = whole["header"], whole["body"]
+    created = content.operation is Operation.CREATE
+    if created:
+        conform(content.type, body)
     return DataObject(
         content.object_id,
         content.version,
@@ -118,6 +140,9 @@ def parse_object(value: Json) -> DataObject:
         header,
         body,
         seals,
+        raw,
+        bytes(_parts.decode(raw).body),
+        created,
     )
 
 

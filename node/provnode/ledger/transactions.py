@@ -48,6 +48,7 @@ class Transaction:
     txid: bytes
     kind: str
     body: JsonObject
+    raw_body: bytes
     signer_id: str
     signature: bytes
     leaf: bytes
@@ -131,6 +132,7 @@ def decode_transaction(raw: bytes, genesis_hash: bytes, max_bytes: int) -> Trans
         _txid(outer.payload, outer.signer_id),
         payload.kind,
         body,
+        payload.body,
         outer.signer_id,
         outer.signature,
         leaf_hash(raw),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from provnode.crypto.hashing import digest
 from provnode.storage.errors import StoreError
@@ -46,6 +47,30 @@ class Update:
     root: bytes
     nodes: dict[bytes, bytes] = field(default_factory=dict)
     stale: set[bytes] = field(default_factory=set)
+
+
+class Cache:
+    """The newest nodes of the tree in memory, at most `most`: the next block reads what the last one wrote.
+
+    For the one thread that writes the ledger.
+    """
+
+    def __init__(self, read: Reader, most: int = 200_000) -> None:
+        self._read = read
+        self._most = most
+        self._nodes: dict[bytes, bytes] = {}
+
+    def read(self, node_hash: bytes) -> bytes | None:
+        """A node of the committed tree."""
+        return self._nodes.get(node_hash) or self._read(node_hash)
+
+    def settle(self, update: Update) -> None:
+        """A block was committed: its nodes are the newest ones."""
+        for node_hash in update.stale:
+            self._nodes.pop(node_hash, None)
+        self._nodes.update(update.nodes)
+        for node_hash in list(islice(self._nodes, max(0, len(self._nodes) - self._most))):
+            del self._nodes[node_hash]
 
 
 def leaf_hash(key: bytes, value: bytes) -> bytes:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from provnode import wire
@@ -202,8 +202,7 @@ class Consensus:
                         item.peer, "block_id", "a block of another id came along"
                     )
                 valid = True
-                self.blocks[block_id] = item.block
-                await self._journal_call(lambda journal: journal.block(block_id, item.block))
+                self._keep_block(block_id, item.block)
             except BlockError as error:
                 log_event(
                     log, logging.WARNING, "consensus.bad_block", proposer=item.proposal.proposer, error=error
@@ -240,7 +239,8 @@ class Consensus:
         machine, waiting = self.machine, deque(events)
         while waiting and machine is self.machine:
             event = waiting.popleft()
-            await self._log_event(event)
+            if self._journal is not None:
+                self._journal.event(event)
             effects = machine.handle(event)
             if machine.round >= 0 and not machine.committed:
                 self.step_times.enter(machine.step.name.lower(), machine.height, machine.round)
@@ -298,8 +298,7 @@ class Consensus:
         now_ms, me = time.time_ns() // 1_000_000, self.machine.me or ""
         raw = await self._threads.write(self._ledger.build_block, now_ms, me, txs)
         block_id = wire.decode_block(raw).block_id
-        self.blocks[block_id] = raw
-        await self._journal_call(lambda journal: journal.block(block_id, raw))
+        self._keep_block(block_id, raw)
         return [ValueReady(height, round_, block_id)]
 
     async def _send_proposal(self, unsigned: Proposal) -> list[Event]:
@@ -315,13 +314,17 @@ class Consensus:
         return [ProposalReceived(signed, valid=True)]
 
     async def _send_vote(self, unsigned: Vote) -> list[Event]:
-        signer = self._signer
-        if signer is None:
+        signer, journal = self._signer, self._journal
+        if signer is None or journal is None:
             return []
-        try:
+
+        def sign() -> Vote:
             # what led to this vote is on the disk before the vote leaves, so a restart votes the same way
-            await self._journal_call(lambda journal: journal.sync())
-            signed = await self._threads.durably(lambda: signer.vote(unsigned))
+            journal.sync()
+            return signer.vote(unsigned)
+
+        try:
+            signed = await self._threads.durably(sign)
         except GuardError as error:
             log_event(log, logging.WARNING, "signer.refused", error=error)
             return []
@@ -334,17 +337,16 @@ class Consensus:
         await self._threads.check(self._mempool.remove, committed.txids)
         if len(self._evidence):
             await self._threads.durably(self._evidence.settle)
-        await self._journal_call(lambda journal: journal.reset(committed.height + 1))
+        journal = self._journal
+        if journal is not None:
+            await self._threads.durably(lambda: journal.reset(committed.height + 1))
         self._outlet.on_committed(committed)
         self._new_height()
 
-    async def _log_event(self, event: Event) -> None:
-        await self._journal_call(lambda journal: journal.event(event))
-
-    async def _journal_call(self, call: Callable[[Journal], None]) -> None:
-        journal = self._journal
-        if journal is not None:
-            await self._threads.durably(lambda: call(journal))
+    def _keep_block(self, block_id: bytes, raw: bytes) -> None:
+        self.blocks[block_id] = raw
+        if self._journal is not None:
+            self._journal.block(block_id, raw)
 
 
 def _answers(event: Event, effect: Effect, me: str | None) -> bool:

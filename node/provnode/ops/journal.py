@@ -7,6 +7,7 @@ section III: a validator must not forget its lock).
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 
 import msgspec
@@ -25,7 +26,8 @@ _START, _VALUE, _PROPOSAL, _VOTE, _TIMEOUT, _BLOCK, _MARK = range(7)
 class Journal:
     """The events of one height; blocks lie there as `sealing` has them.
 
-    Raises StoreError when the disk refuses; then nothing was added.
+    What no message of this node's own depends on yet waits in memory: after a crash peers send it again.
+    `sync` and `reset` raise StoreError when the disk refuses; either may be called again after that.
     """
 
     def __init__(self, path: Path, height: int, sealing: Sealing = PLAIN) -> None:
@@ -35,6 +37,7 @@ class Journal:
         if self._wal.height != height:
             self._wal.reset(height)  # that height was committed, or blocks came by sync meanwhile
         self._blocks: set[bytes] = set()
+        self._waiting: deque[bytes] = deque()
 
     def replay(self) -> tuple[list[Event], dict[bytes, bytes]]:
         """What was logged: the events in order, and the blocks by id. Raises WalCorruptError."""
@@ -53,24 +56,26 @@ class Journal:
         return events, blocks
 
     def block(self, block_id: bytes, raw: bytes) -> None:
-        """Keep a block that later events speak of, once."""
+        """Keep a block that later events speak of, once. It reaches the disk with the next `sync`."""
         if block_id not in self._blocks:
-            self._wal.append(
-                pack([_BLOCK, block_id, self._sealing.seal(journal_row(block_id), raw)]), sync=False
-            )
+            self._waiting.append(pack([_BLOCK, block_id, self._sealing.seal(journal_row(block_id), raw)]))
             self._blocks.add(block_id)
 
     def event(self, event: Event) -> None:
         """Keep an event. It reaches the disk with the next `sync`."""
-        self._wal.append(pack(_write(event)), sync=False)
+        self._waiting.append(pack(_write(event)))
 
     def sync(self) -> None:
         """What was kept is on the disk when this returns."""
+        while self._waiting:
+            self._wal.append(self._waiting[0], sync=False)
+            self._waiting.popleft()
         self._wal.append(pack([_MARK]), sync=True)
 
     def reset(self, height: int) -> None:
         """The height is committed: begin the next one."""
         self._wal.reset(height)
+        self._waiting.clear()
         self._blocks.clear()
 
     def close(self) -> None:

@@ -1,10 +1,11 @@
-"""Transactions on their way in: from clients one by one, checked together; and who waits for them."""
+"""Transactions on their way in, from clients and peers, checked together; and who waits for them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from provnode.ledger.app import Committed, Ledger
 from provnode.ledger.errors import TxCode, TxError
@@ -16,6 +17,13 @@ _MOST_WAITING = 10_000
 OnAccepted = Callable[[Sequence[bytes], str | None], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Item:
+    raws: Sequence[bytes]
+    source: str | None
+    outcomes: asyncio.Future[list[bytes | TxError]]
+
+
 class Submissions:
     """The way into the mempool of one node."""
 
@@ -24,7 +32,7 @@ class Submissions:
         self._mempool = mempool
         self._threads = threads
         self._on_accepted = on_accepted
-        self._queue: deque[tuple[Sequence[bytes], asyncio.Future[list[bytes | TxError]]]] = deque()
+        self._queue: deque[_Item] = deque()
         self._queued = 0
         self._wake = asyncio.Event()
         self._waiters: dict[bytes, set[asyncio.Future[int]]] = {}
@@ -35,30 +43,40 @@ class Submissions:
         return self._queued
 
     async def run(self) -> None:
-        """Check what clients submit, as many at a time as have come meanwhile."""
+        """Check what clients and peers have brought, as many at a time as have come meanwhile."""
         while True:
             await self._wake.wait()
-            items = []
-            count = 0
-            while self._queue and count < _BATCH:
-                items.append(self._queue.popleft())
-                count += len(items[-1][0])
+            items = self._next()
             if not items:
                 self._wake.clear()
                 continue
+            raws = [raw for item in items for raw in item.raws]
             try:
-                outcomes = await self.offer([raw for raws, _ in items for raw in raws], None)
+                outcomes = await self._threads.check(self._mempool.add_many, raws)
             except BaseException:
-                for _, future in items:
-                    future.cancel()
+                for item in items:
+                    item.outcomes.cancel()
                 raise
-            finally:
-                self._queued -= count
             at = 0
-            for raws, future in items:
-                if not future.done():
-                    future.set_result(outcomes[at : at + len(raws)])
-                at += len(raws)
+            for item in items:
+                own = outcomes[at : at + len(item.raws)]
+                at += len(item.raws)
+                accepted = [
+                    raw for raw, found in zip(item.raws, own, strict=True) if isinstance(found, bytes)
+                ]
+                if accepted:
+                    self._on_accepted(accepted, item.source)
+                if not item.outcomes.done():
+                    item.outcomes.set_result(own)
+
+    def _next(self) -> list[_Item]:
+        items: list[_Item] = []
+        count = 0
+        while self._queue and count < _BATCH:
+            items.append(self._queue.popleft())
+            count += len(items[-1].raws)
+        self._queued -= count
+        return items
 
     async def submit(self, raw: bytes) -> bytes:
         """The id of a client's transaction, now in the mempool. Raises TxError."""
@@ -71,19 +89,18 @@ class Submissions:
         """The id or the refusal of each of a client's transactions, in order. Raises TxError `pool_full`."""
         if self._queued + len(raws) > _MOST_WAITING:
             raise TxError(TxCode.POOL_FULL, "too many submissions wait, try again later")
-        future: asyncio.Future[list[bytes | TxError]] = asyncio.get_running_loop().create_future()
-        self._queue.append((raws, future))
+        return await self.offer(raws, None)
+
+    async def offer(self, raws: Sequence[bytes], source: str | None) -> list[bytes | TxError]:
+        """Put transactions into the mempool; what is new is passed on. `source` is the peer, if any.
+
+        A peer waits for the outcome before it is read on, so it has one message of them here at a time.
+        """
+        item = _Item(raws, source, asyncio.get_running_loop().create_future())
+        self._queue.append(item)
         self._queued += len(raws)
         self._wake.set()
-        return await future
-
-    async def offer(self, txs: Sequence[bytes], source: str | None) -> list[bytes | TxError]:
-        """Put transactions into the mempool; what is new is passed on. `source` is the peer, if any."""
-        outcomes = await self._threads.check(self._mempool.add_many, txs)
-        accepted = [tx for tx, found in zip(txs, outcomes, strict=True) if isinstance(found, bytes)]
-        if accepted:
-            self._on_accepted(accepted, source)
-        return outcomes
+        return await item.outcomes
 
     async def wait(self, txid: bytes, seconds: float) -> int:
         """The height that committed a transaction. Raises TxError if it was dropped, TimeoutError."""

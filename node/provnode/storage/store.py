@@ -40,6 +40,8 @@ __all__ = [
     "UserRow",
     "VersionRow",
 ]
+# keys in one question; SQLite allows 32,766 parameters
+_KEYS = 500
 
 
 class Store:
@@ -287,6 +289,19 @@ class Store:
         )
         return None if row is None else HeadRow(row[0], row[1], row[2], row[3], bool(row[4]))
 
+    def heads(self, object_ids: Sequence[str]) -> dict[str, HeadRow]:
+        """What holds for each of these objects that there is."""
+        found: dict[str, HeadRow] = {}
+        for row in self._rows(
+            "SELECT object_id, type, organisation, latest, deleted FROM heads WHERE object_id IN", object_ids
+        ):
+            found[row[0]] = HeadRow(row[0], row[1], row[2], row[3], bool(row[4]))
+        return found
+
+    def committed(self, txids: Sequence[bytes]) -> set[bytes]:
+        """Those of the transactions that are in a block."""
+        return {row[0] for row in self._rows("SELECT txid FROM transactions WHERE txid IN", txids)}
+
     def version(self, object_id: str, version: int) -> VersionRow | None:
         """One version of an object, as it stands now."""
         row = self._row(
@@ -361,6 +376,14 @@ class Store:
     def _reading(self) -> Iterator[None]:
         with self.lock, _typed(str(self.path)):
             yield
+
+    def _rows(self, statement: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
+        """The rows whose key is among `values`, some hundreds a question."""
+        for at in range(0, len(values), _KEYS):
+            part = values[at : at + _KEYS]
+            with self._reading():
+                rows = self._db.execute(f"{statement} ({','.join('?' * len(part))})", part).fetchall()
+            yield from rows
 
     def _row(self, statement: str, *values: object) -> tuple[Any, ...] | None:
         with self._reading():

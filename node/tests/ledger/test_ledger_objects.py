@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from provnode.crypto.provider import get_provider
+from provnode.ledger import canonical
 from provnode.ledger.app import Ledger
 from provnode.ledger.canonical import CanonicalError, Json, decode, decode_canonical, encode
 from provnode.ledger.errors import TxCode
@@ -115,6 +117,57 @@ def test_canonical_json_round_trips(value: Json) -> None:
         return  # a lone surrogate in a key
     assert decode_canonical(raw) == value
     assert encode(decode(raw)) == raw
+
+
+SPELLINGS = st.text('{}[]":,01.eE-u \\\x7f\x00\ud800一é', max_size=24).map(
+    lambda text: text.encode("utf-8", "surrogatepass")
+)
+FRAGMENTS = st.lists(
+    st.sampled_from(
+        [
+            b'{"a":1',
+            b',"a":2',
+            b',"b":"\xe4\xb8\x80"',
+            b"}",
+            b"[",
+            b"]",
+            b",",
+            b"-0",
+            b"1.0",
+            b"1e5",
+            b"null",
+            b"9007199254740992",
+            b"18446744073709551616",
+            b'"\\n"',
+            b'"\x7f"',
+            b'"\xed\xa0\x80"',
+            b" ",
+            b"[[1]]",
+        ]
+    ),
+    max_size=8,
+).map(b"".join)
+
+
+@given(
+    SPELLINGS
+    | FRAGMENTS
+    | VALUES.map(
+        lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True).encode("utf-8", "surrogatepass")
+    )
+)
+def test_the_quick_way_takes_nothing_that_the_full_rules_refuse(raw: bytes) -> None:
+    quick = canonical._decode_plain(raw)
+    if quick is not None:
+        full = decode(raw)
+        assert (repr(quick), encode(full)) == (repr(full), raw)
+
+
+def test_the_quick_way_is_taken() -> None:
+    raw = encode({"a": [1, True, None, {"b": "一", "c": ""}], "b": -(2**53) + 1})
+    assert canonical._decode_plain(raw) == decode(raw)
+    for refused_ in (b"1.5", b'"\\n"', b"[" * 33 + b"]" * 33, b"9007199254740992", b'{"b":1,"a":1}', b"{ }"):
+        assert canonical._decode_plain(refused_) is None
 
 
 @pytest.mark.parametrize(
@@ -224,6 +277,9 @@ def test_a_key_that_is_no_point_of_the_curve_is_a_bad_seal(ledger: Ledger) -> No
 
 
 def test_parse_gives_what_was_written() -> None:
-    found = parse_object(item("x", 3, "update", {"a": 1}))
+    whole = item("x", 3, "update", {"a": 1})
+    checked: list[Json] = []
+    found = parse_object(whole, encode(whole), lambda *asked: checked.append(asked))
+    assert (found.raw, found.raw_body, found.conforms, checked) == (encode(whole), b'{"a":1}', False, [])
     assert (found.object_id, found.version, found.type, found.operation) == ("x", 3, "note", "update")
     assert (found.timestamp, found.body, found.seals) == (NOW, {"a": 1}, ())
