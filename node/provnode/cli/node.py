@@ -21,11 +21,14 @@ from provnode.net.errors import NetError
 from provnode.net.identity import Identity
 from provnode.net.peers import KnownPeer
 from provnode.ops.config import Config, ConfigError, load_config
+from provnode.ops.join import Join
 from provnode.ops.logs import set_up
 from provnode.ops.node import Node, NodeError, Setup
 from provnode.rpc.server import RpcServer
 from provnode.storage.errors import StoreError
 
+# without an offer for so long (seconds), a node joins by all blocks
+_SNAPSHOT_PATIENCE = 60.0
 log = logging.getLogger(__name__)
 _NO_LISTEN = "listen: is missing in the configuration; a client has no node to run"
 
@@ -69,6 +72,7 @@ def prepare(config: Config) -> Setup:
         peers,
         next_key,
         kek,
+        config.snapshot_interval,
     )
 
 
@@ -136,12 +140,14 @@ def run(given: argparse.Namespace) -> int:
 
 
 async def _run(config: Config, setup: Setup) -> None:
-    node = _node(setup)
-    rpc = RpcServer(node)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    if config.sync == "snapshot" and not await _joined(setup, stopped):
+        return
+    node = _node(setup)
+    rpc = RpcServer(node)
     try:
         await _listen(config, node, rpc)
         ends = [asyncio.create_task(stopped.wait()), asyncio.create_task(node.failed())]
@@ -161,6 +167,27 @@ async def _run(config: Config, setup: Setup) -> None:
     finally:
         await rpc.close()
         await node.stop()
+
+
+async def _joined(setup: Setup, stopped: asyncio.Event) -> bool:
+    """Join by a state snapshot where there is no store yet; False when it is told to stop meanwhile."""
+    if (setup.data_dir / "chain.sqlite").exists():
+        return True
+    ends = [
+        asyncio.create_task(stopped.wait()),
+        asyncio.create_task(Join(setup, _SNAPSHOT_PATIENCE).run()),
+    ]
+    done, waiting = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    try:
+        for task in done:
+            task.result()
+    except OSError as error:
+        raise RefusalError(f"can't join: {error}") from None
+    return not stopped.is_set()
 
 
 async def _listen(config: Config, node: Node, rpc: RpcServer) -> None:

@@ -94,7 +94,7 @@ def export(store: Store, genesis: Genesis, sign: Sign, keep: Callable[[int, byte
     )
     handovers = tuple(
         WireHandover(one.header, one.certificate, one.validators)
-        for one in store.handovers(0, height - 1, MOST_HANDOVERS)
+        for one in store.handovers(0, height, MOST_HANDOVERS)
     )
     signer, signature = sign(snapshot_sign_bytes(content))
     return Manifest(content, wire.encode_header(header), row.certificate, handovers, signer, signature)
@@ -159,8 +159,8 @@ def check_manifest(manifest: Manifest, genesis: Genesis, provider: Provider) -> 
     if content.genesis_hash != genesis.hash:
         raise SnapshotError(f"genesis: found {content.genesis_hash.hex()}, allowed: {genesis.hash.hex()}")
     try:
-        validators = _follow(manifest.handovers, genesis, provider)
         header = wire.decode_header(manifest.header)
+        validators = _follow(manifest.handovers, header, genesis, provider)
         _certified(header, manifest.certificate, validators, genesis, provider)
     except (wire.WireError, BlockError) as error:
         raise SnapshotError(str(error)) from error
@@ -180,17 +180,25 @@ def check_manifest(manifest: Manifest, genesis: Genesis, provider: Provider) -> 
     return header
 
 
-def _follow(handovers: Iterable[WireHandover], genesis: Genesis, provider: Provider) -> ValidatorSet:
-    validators, height = genesis.validators, 0
+def _follow(
+    handovers: Iterable[WireHandover], last: wire.Header, genesis: Genesis, provider: Provider
+) -> ValidatorSet:
+    """Who decides on `last`; it may be a handover itself, and then stands at the end of them."""
+    validators = deciding = genesis.validators
+    height = 0
     for one in handovers:
         header = wire.decode_header(one.header)
         if header.height <= height:
             raise SnapshotError(f"handovers: height {header.height} after {height}")
         _certified(header, one.certificate, validators, genesis, provider)
+        deciding = validators if header.height >= last.height else wire.decode_validators(one.validators)
         validators, height = wire.decode_validators(one.validators), header.height
         if wire.validators_hash(validators) != header.next_validators_hash:
             raise SnapshotError(f"handover {height}: not the validators that its header names")
-    return validators
+    hands_over = last.next_validators_hash != last.validators_hash
+    if height > last.height or (height == last.height) != hands_over:
+        raise SnapshotError(f"handovers: up to height {height} for the header of height {last.height}")
+    return deciding
 
 
 def _certified(

@@ -18,9 +18,11 @@ from provnode.core.machine import Machine
 from provnode.core.types import Certificate, Proposal, ValidatorSet, Vote
 from provnode.net.connection import Connection
 from provnode.net.errors import NetError
+from provnode.net.limits import Bucket
 from provnode.net.peers import PeerSet, ProtocolError
 from provnode.net.resend import missing, round_state
 from provnode.net.sync import BATCH_BLOCKS, BATCH_BYTES, BlockSync
+from provnode.wire import MAX_FRAME_BYTES
 
 _TICK = 0.02
 _STATUS_SECONDS = 1.0
@@ -29,6 +31,8 @@ _RESEND_SECONDS = 0.25
 _STALE_SECONDS = 2.0
 _TX_BATCH_BYTES = 512 * 1024
 _TX_BATCH = 1024
+# of a state snapshot, to one peer, a second
+_SERVED_BYTES = 16.0 * 1024 * 1024
 
 
 class Host(Protocol):
@@ -62,6 +66,12 @@ class Host(Protocol):
     async def stored_blocks(self, height: int, count: int, size: int) -> list[tuple[bytes, Certificate]]:
         """Committed blocks from `height` on: at most `count`, and about `size` bytes."""
 
+    async def snapshot(self) -> bytes:
+        """The manifest of the newest state snapshot; empty when there is none."""
+
+    async def snapshot_chunk(self, height: int, index: int) -> bytes:
+        """A chunk of a state snapshot; empty when there is none."""
+
     async def waiting_txs(self, size: int) -> list[bytes]:
         """The transactions that have waited longest, of about `size` bytes together."""
 
@@ -85,6 +95,7 @@ class Gossip:
         self._validators = validators
         self._peers: PeerSet | None = None
         self._answered: dict[str, float] = {}
+        self._served: dict[str, Bucket] = {}
         self._outbox: dict[str | None, list[bytes]] = {}
 
     def attach(self, peers: PeerSet) -> None:
@@ -101,17 +112,7 @@ class Gossip:
 
     def check_hello(self, peer: str, body: bytes) -> None:
         """Refuse a peer of another chain or of an incompatible version (another major number)."""
-        hello = _decode(body)
-        if not isinstance(hello, wire.Hello):
-            raise ProtocolError("hello", "the first message is no hello")
-        if (hello.genesis_hash, hello.network) != (self._genesis_hash, self._network):
-            raise NetError(
-                "genesis",
-                f"{peer!r} follows {hello.network!r} {hello.genesis_hash.hex()}, "
-                f"allowed: {self._network!r} {self._genesis_hash.hex()}",
-            )
-        if hello.version.split(".")[0] != self._version.split(".")[0]:
-            raise NetError("version", f"{peer!r} has version {hello.version!r}, this is {self._version!r}")
+        hello = check_hello(peer, body, self._genesis_hash, self._network, self._version)
         self.sync.note(peer, hello.height)
 
     def on_connected(self, peer: Connection) -> None:
@@ -122,13 +123,14 @@ class Gossip:
         """Nothing can be asked of this peer any more."""
         self.sync.forget(peer.name)
         self._answered.pop(peer.name, None)
+        # what it was served stays on its account, or it would only have to come again
 
     # --- what comes in
 
     async def on_message(self, peer: Connection, body: bytes) -> None:
         """Take one message. Raises ProtocolError."""
         host = self._host
-        match _decode(body):
+        match decode_message(body):
             case wire.StatusMsg(height=height):
                 self.sync.note(peer.name, height)
             case wire.VoteMsg(vote):
@@ -146,8 +148,25 @@ class Gossip:
                 peer.send(wire.encode_message(wire.BlockResponse(tuple(blocks))), urgent=False)
             case wire.BlockResponse(blocks):
                 self._take_blocks(peer, blocks)
+            case wire.SnapshotRequest():
+                await self._send_slowly(peer, wire.SnapshotOffer(await host.snapshot()))
+            case wire.ChunkRequest(height=height, index=index):
+                chunk = await host.snapshot_chunk(height, index)
+                await self._send_slowly(peer, wire.ChunkResponse(height, index, chunk))
+            case wire.SnapshotOffer() | wire.ChunkResponse():
+                raise ProtocolError("unasked", "a part of a snapshot that nobody asked for")
             case wire.Hello():
                 raise ProtocolError("hello", "a second hello")
+
+    async def _send_slowly(self, peer: Connection, message: wire.Message) -> None:
+        """Serve a newcomer at no more than so many bytes a second: it reads no other message meanwhile."""
+        body = wire.encode_message(message)
+        now = time.monotonic()
+        bucket = self._served.setdefault(peer.name, Bucket(_SERVED_BYTES, MAX_FRAME_BYTES, now))
+        wait = bucket.take(len(body), now)
+        if wait:
+            await asyncio.sleep(wait)
+        peer.send(body, urgent=False)
 
     def _send_missing(self, peer: Connection, state: wire.RoundState) -> None:
         now = time.monotonic()
@@ -243,6 +262,22 @@ class Gossip:
             self._peers.broadcast(wire.encode_message(message), urgent=True)
 
 
+def check_hello(peer: str, body: bytes, genesis_hash: bytes, network: str, version: str) -> wire.Hello:
+    """The first message of a peer of the same chain and major version. Raises NetError for any other."""
+    hello = decode_message(body)
+    if not isinstance(hello, wire.Hello):
+        raise ProtocolError("hello", "the first message is no hello")
+    if (hello.genesis_hash, hello.network) != (genesis_hash, network):
+        raise NetError(
+            "genesis",
+            f"{peer!r} follows {hello.network!r} {hello.genesis_hash.hex()}, "
+            f"allowed: {network!r} {genesis_hash.hex()}",
+        )
+    if hello.version.split(".")[0] != version.split(".", maxsplit=1)[0]:
+        raise NetError("version", f"{peer!r} has version {hello.version!r}, this is {version!r}")
+    return hello
+
+
 def _batches(txs: Sequence[bytes]) -> list[list[bytes]]:
     batches: list[list[bytes]] = []
     size = _TX_BATCH_BYTES
@@ -255,7 +290,8 @@ def _batches(txs: Sequence[bytes]) -> list[list[bytes]]:
     return batches
 
 
-def _decode(body: bytes) -> wire.Message:
+def decode_message(body: bytes) -> wire.Message:
+    """What a peer sent. Raises ProtocolError."""
     try:
         return wire.decode_message(body)
     except wire.WireError as error:

@@ -54,6 +54,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``consensus_key`` belongs to a validator, ``next_consensus_key`` is what it is to be re-keyed to,
     ``client_key`` belongs to a registered signer. ``kek_credential`` names the systemd credential with the
     key that all of these and the TLS key are sealed under; without it they are plain PEM, for development.
+    A validator makes a state snapshot every ``snapshot_interval`` blocks (0: none). ``sync`` is how a node
+    without a store joins: by all blocks from the first on, or by a state snapshot of its peers.
     """
 
     name: Name
@@ -70,6 +72,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kek_credential: Credential = ""
     admin_socket: str = "/run/provnode/admin.sock"
     provider: str = "native"
+    snapshot_interval: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] = 0
+    sync: Literal["blocks", "snapshot"] = "blocks"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

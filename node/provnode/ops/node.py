@@ -31,6 +31,7 @@ from provnode.ops.inbox import BlocksFrom, ProposalFrom, VoteFrom
 from provnode.ops.journal import Journal
 from provnode.ops.rekey import Rekeying
 from provnode.ops.signer import Signer
+from provnode.ops.snapshots import Snapshots
 from provnode.ops.submit import Submissions
 from provnode.ops.threads import Threads
 from provnode.ops.timing import StepTimes
@@ -53,6 +54,8 @@ class Setup:
 
     `key` is the validator's consensus key, None for a node that is none; `next_key` is one that the chain is
     to list later, when the validator is re-keyed. With a `kek`, the ledger lies on the disk sealed.
+    to list later, when the validator is re-keyed. A state snapshot is made every
+    `snapshot_interval` blocks (0: never).
     """
 
     genesis: Genesis
@@ -65,6 +68,7 @@ class Setup:
     peers: Sequence[KnownPeer]
     next_key: PrivateKey | None = None
     kek: Kek | None = None
+    snapshot_interval: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,9 @@ class Node:
         self._consensus = Consensus(
             self.ledger, self.mempool, signer, journal, self._threads, self, setup.provider, self._evidence
         )
+        self._snapshots = Snapshots(
+            setup.data_dir / "snapshots", self.store, genesis, signer, setup.snapshot_interval
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     def _check_key(self, name: str, organisation: str) -> None:
@@ -211,6 +218,7 @@ class Node:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.peers.close()
+        await self._snapshots.close()
         await asyncio.get_running_loop().run_in_executor(None, self._threads.close)
         if self._journal is not None:
             self._journal.close()
@@ -341,6 +349,15 @@ class Node:
             found.append(block)
         return found
 
+    async def snapshot(self) -> bytes:
+        """The manifest of the newest state snapshot; empty when there is none."""
+        found = await self._threads.check(self._snapshots.shelf.newest)
+        return b"" if found is None else found[1]
+
+    async def snapshot_chunk(self, height: int, index: int) -> bytes:
+        """A chunk of a state snapshot; empty when there is none."""
+        return await self._threads.check(self._snapshots.shelf.chunk, height, index) or b""
+
     async def waiting_txs(self, size: int) -> list[bytes]:
         """The transactions that have waited longest."""
         return await self._threads.check(self.mempool.reap, size)
@@ -378,6 +395,7 @@ class Node:
             self._evidence_counts[str(found["organisation"])] += 1
             told = {name: found[name] for name in ("validator", "organisation", "height", "round", "kind")}
             log_event(log, logging.ERROR, "evidence.committed", **told)
+        self._snapshots.committed(committed.height)
         self._submissions.committed(committed)
         if changes.STATE_KIND in committed.state:
             self._meet()

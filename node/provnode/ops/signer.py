@@ -6,7 +6,7 @@ which the membership does. The guard's record is one for both: a place is signed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from provnode import wire
@@ -47,6 +47,21 @@ class Signer:
         own = validators.get(self.name)
         self._key = None if own is None else self._keys.get(own.public_key)
         return None if self._key is None else self.name
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether this signer has a vote at the height that it was last asked about."""
+        return self._key is not None
+
+    def attester(self) -> Callable[[bytes], tuple[str, bytes]]:
+        """Signs, with the key of this height, what is no vote, such as a state snapshot; gives the name too.
+
+        The messages carry a tag of their own, so that none can pass for a vote. Raises GuardError.
+        """
+        key = self._key
+        if key is None:
+            raise GuardError(f"{self.name!r} has no vote at this height")
+        return lambda message: (self.name, self._provider.sign(key, message))
 
     def vote(self, vote: Vote) -> Vote:
         """The vote with its signature."""

@@ -26,6 +26,7 @@ from provnode.wire.limits import (
     Round,
     Tx,
 )
+from provnode.wire.snapshots import MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_MANIFEST_BYTES
 from provnode.wire.votes import WireProposal, WireVote
 
 _Names = Annotated[tuple[Name, ...], Meta(max_length=MAX_VALIDATORS)]
@@ -101,8 +102,35 @@ class EvidenceMsg:
     evidence: tuple[Evidence, ...]
 
 
+class SnapshotRequest(Struct, frozen=True, array_like=True, tag=20, forbid_unknown_fields=True):
+    """Asks for the newest state snapshot's manifest."""
+
+
+class SnapshotOffer(Struct, frozen=True, array_like=True, tag=21, forbid_unknown_fields=True):
+    """A manifest, see `wire.snapshots`; empty where the sender has none."""
+
+    manifest: Annotated[bytes, Meta(max_length=MAX_MANIFEST_BYTES)]
+
+
+class ChunkRequest(Struct, frozen=True, array_like=True, tag=22, forbid_unknown_fields=True):
+    """Asks for a chunk of the snapshot of `height`."""
+
+    height: Height
+    index: Annotated[int, Meta(ge=0, lt=MAX_CHUNKS)]
+
+
+class ChunkResponse(Struct, frozen=True, array_like=True, tag=23, forbid_unknown_fields=True):
+    """A chunk; empty where the sender has it no longer."""
+
+    height: Height
+    index: Annotated[int, Meta(ge=0, lt=MAX_CHUNKS)]
+    chunk: Annotated[bytes, Meta(max_length=MAX_CHUNK_BYTES)]
+
+
+Snapshotting = SnapshotRequest | SnapshotOffer | ChunkRequest | ChunkResponse
 Message = (
-    Hello
+    Snapshotting
+    | Hello
     | StatusMsg
     | ProposalMsg
     | VoteMsg
@@ -131,7 +159,18 @@ class _Evidence(Struct, frozen=True, array_like=True, tag=9, forbid_unknown_fiel
     evidence: Annotated[tuple[WireEvidence, ...], Meta(min_length=1, max_length=MAX_GOSSIP_EVIDENCE)]
 
 
-_Wire = Hello | StatusMsg | _Proposal | _Vote | TxMsg | RoundState | BlockRequest | _Blocks | _Evidence
+_Wire = (
+    Snapshotting
+    | Hello
+    | StatusMsg
+    | _Proposal
+    | _Vote
+    | TxMsg
+    | RoundState
+    | BlockRequest
+    | _Blocks
+    | _Evidence
+)
 _message: msgspec.msgpack.Decoder[_Wire] = msgspec.msgpack.Decoder(_Wire)
 
 

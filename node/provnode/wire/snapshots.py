@@ -32,8 +32,8 @@ from provnode.wire.limits import (
 )
 
 CHUNK_BYTES = MIB
-# the last record of a chunk may be a whole block
-MAX_CHUNK_BYTES = MAX_BLOCK_BYTES + MIB
+# the last record of a chunk may be a whole block; a chunk fits a frame
+MAX_CHUNK_BYTES = MAX_BLOCK_BYTES + MIB - 4096
 MAX_MANIFEST_BYTES = 16 * MIB
 MAX_CHUNKS = 1 << 18
 _Text = Annotated[str, Meta(min_length=1, max_length=256)]

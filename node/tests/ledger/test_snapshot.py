@@ -114,6 +114,26 @@ def test_a_joined_node_is_like_the_others(ledger: Ledger, tmp_path: Path) -> Non
     assert not list(tmp_path.glob("*.new*"))
 
 
+def test_each_height_around_a_change_of_the_validators_is_joined(tmp_path: Path) -> None:
+    ledger = CHAIN.ledger(tmp_path / "s.db")
+    CHAIN.grow(ledger, CHAIN.raw(CHAIN.change(ledger, Action.ADD, CHAIN.new("v5"))))
+    for height in range(1, 5):
+        assert ledger.height == height
+        made = make(ledger)
+        joined = join(made, tmp_path / f"{height}.db")
+        assert joined.validators_at(height + 1) == joined.validators == ledger.validators
+        if made.manifest.handovers:
+            bare = msgspec.structs.replace(made.manifest, handovers=made.manifest.handovers[:-1])
+            with pytest.raises(SnapshotError, match=r"handovers|other validators"):
+                check_manifest(bare, CHAIN.genesis, CHAIN.provider)
+        CHAIN.grow(ledger)
+        raw = ledger.store.block(ledger.height)
+        assert raw is not None
+        joined.commit(raw.raw, ledger.stored_block(ledger.height)[1])
+        assert joined.state_root == ledger.state_root
+    assert len(ledger.validators) == 5
+
+
 def test_every_node_cuts_the_same_snapshot(ledger: Ledger) -> None:
     first, second = make(ledger), make(ledger, "v2")
     assert (first.chunks, first.manifest.content) == (second.chunks, second.manifest.content)

@@ -77,6 +77,7 @@ class LocalNetwork:
     root: Path
     extra: tuple[str, ...] = ()
     params: dict[str, int] = field(default_factory=dict)
+    snapshot_interval: int = 0
     unlisted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -152,6 +153,7 @@ class LocalNetwork:
                 if other != name and other not in self.unlisted
             ],
             next_key=self.next_keys.get(name),
+            snapshot_interval=self.snapshot_interval,
         )
 
     def export(self, name: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 from provnode import wire
 from provnode.core.types import Certificate, CommitSig, Proposal, Validator, ValidatorSet, Vote, VoteType
+from provnode.wire import snapshots
 
 MAX_HEIGHT = 2**53 - 1
 MAX_ROUND = 2**31 - 1
@@ -108,6 +109,10 @@ messages = st.one_of(
         precommits=_held,
     ),
     st.builds(wire.EvidenceMsg, st.lists(evidence, min_size=1, max_size=3).map(tuple)),
+    st.just(wire.SnapshotRequest()),
+    st.builds(wire.SnapshotOffer, st.binary(max_size=300)),
+    st.builds(wire.ChunkRequest, height=heights, index=st.integers(0, 1000)),
+    st.builds(wire.ChunkResponse, heights, st.integers(0, 1000), st.binary(max_size=300)),
     st.builds(wire.BlockRequest, height=heights, count=st.integers(1, 64)),
     st.builds(
         wire.BlockResponse,
@@ -126,6 +131,47 @@ class Format:
     decode: Callable[[bytes], Any]
 
 
+_records = st.one_of(
+    st.builds(snapshots.BlockRecord, st.binary(min_size=1, max_size=99)),
+    st.builds(
+        snapshots.VersionRecord,
+        names,
+        st.integers(0, 9),
+        names,
+        st.booleans(),
+        st.binary(max_size=99),
+        st.binary(max_size=99),
+        st.lists(hashes, min_size=1, max_size=3).map(tuple),
+        heights,
+    ),
+    st.builds(snapshots.UserRecord, names, names, st.binary(min_size=65, max_size=65), heights),
+    st.builds(snapshots.StateRecord, names, names, st.binary(max_size=99)),
+)
+_contents = st.builds(
+    snapshots.SnapshotContent,
+    st.just(1),
+    hashes,
+    heights,
+    hashes,
+    hashes,
+    st.lists(hashes, min_size=1, max_size=4).map(tuple),
+    st.integers(0, 99),
+    st.integers(0, 99),
+    st.integers(0, 99),
+)
+_blobs = st.binary(max_size=99)
+manifests = st.builds(
+    snapshots.Manifest,
+    _contents,
+    _blobs,
+    _blobs,
+    st.lists(st.builds(snapshots.WireHandover, _blobs, _blobs, _blobs), max_size=3).map(tuple),
+    names,
+    signatures,
+)
+chunks = st.lists(_records, min_size=1, max_size=4)
+
+
 FORMATS = (
     Format("header", headers, wire.encode_header, wire.decode_header),
     Format("certificate", certificates, wire.encode_certificate, wire.decode_certificate),
@@ -134,5 +180,7 @@ FORMATS = (
     Format("vote", votes, wire.encode_vote, wire.decode_vote),
     Format("proposal", proposals, wire.encode_proposal, wire.decode_proposal),
     Format("evidence", evidence, wire.encode_evidence, wire.decode_evidence),
+    Format("manifest", manifests, snapshots.encode_manifest, snapshots.decode_manifest),
+    Format("chunk", chunks, snapshots.encode_chunk, lambda raw: list(snapshots.decode_chunk(raw))),
     Format("message", messages, wire.encode_message, wire.decode_message),
 )
