@@ -25,7 +25,9 @@ from provnode.net.events import log_event
 from provnode.net.gossip import check_hello, decode_message
 from provnode.net.peers import PeerSet, ProtocolError
 from provnode.ops.node import Setup
+from provnode.storage.errors import StoreError
 from provnode.storage.files import os_error, replace_file
+from provnode.storage.sealing import PLAIN, Keyring, Sealing
 from provnode.wire.snapshots import Manifest, decode_manifest
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,9 @@ class Join:
         self._setup = setup
         self._patience = patience
         self._folder = setup.data_dir / "joining"
+        setup.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keyring = setup.data_dir / "keyring"
+        self._sealing: Sealing = PLAIN if setup.kek is None else Keyring(keyring, setup.kek)
         self._peers = PeerSet(setup.identity, setup.peers, self)
         self._asked: dict[str, float] = {}
         self._refused: set[str] = set()
@@ -65,7 +70,6 @@ class Join:
 
     async def run(self) -> int | None:
         """Join. Raises OSError when the address can't be had, StoreError when the disk refuses."""
-        self._setup.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         await self._peers.start(self._setup.address, self._setup.p2p_port)
         asking = asyncio.create_task(self._keep_asking(), name="ask")
         try:
@@ -108,7 +112,9 @@ class Join:
             peers=sorted(offer.peers),
         )
         try:
-            self._fetch = _Fetch(offer, self._folder / content.id.hex(), self._peers, self._refuse)
+            self._fetch = _Fetch(
+                offer, self._folder / content.id.hex(), self._peers, self._sealing, self._refuse
+            )
             if not await self._fetch.run():
                 self._offers.pop(content.id, None)
                 return False
@@ -120,6 +126,7 @@ class Join:
                 setup.genesis,
                 setup.provider,
                 setup.data_dir / "chain.sqlite",
+                self._sealing,
             )
         except SnapshotError as error:
             # the header holds, the state does not: all who offer it keep a false one
@@ -206,11 +213,17 @@ class _Fetch:
     """The chunks of one snapshot, from several peers, into a folder."""
 
     def __init__(
-        self, offer: _Offer, folder: Path, peers: PeerSet, refuse: Callable[[str, str], None]
+        self,
+        offer: _Offer,
+        folder: Path,
+        peers: PeerSet,
+        sealing: Sealing,
+        refuse: Callable[[str, str], None],
     ) -> None:
         self._offer = offer
         self._folder = folder
         self._peers = peers
+        self._sealing = sealing
         self._refuse = refuse
         self._hashes = offer.manifest.content.chunks
         self._height = offer.manifest.content.height
@@ -237,7 +250,7 @@ class _Fetch:
     def chunks(self) -> Iterator[bytes]:
         """Every chunk, in order."""
         for index in range(len(self._hashes)):
-            yield (self._folder / str(index)).read_bytes()
+            yield self._read(index)
 
     def _look(self) -> list[int]:
         """Which chunks are not there; what an earlier attempt left of other snapshots is removed."""
@@ -252,8 +265,16 @@ class _Fetch:
             raise os_error(error, str(self._folder)) from error
 
     def _has(self, index: int, wanted: bytes) -> bool:
-        path = self._folder / str(index)
-        return path.is_file() and sm3(path.read_bytes()) == wanted
+        try:
+            return sm3(self._read(index)) == wanted
+        except (FileNotFoundError, StoreError):
+            return False
+
+    def _read(self, index: int) -> bytes:
+        return self._sealing.open(self._place(index), (self._folder / str(index)).read_bytes())
+
+    def _place(self, index: int) -> bytes:
+        return f"chunk {index}".encode()
 
     def _ask(self, name: str, now: float) -> None:
         peer = self._peers.connected.get(name)
@@ -287,5 +308,7 @@ class _Fetch:
             reason = f"chunk {index} of height {height} is not what was offered"
             self._refuse(name, reason)
             raise ProtocolError("bad_chunk", reason)
-        await asyncio.to_thread(replace_file, self._folder / str(index), chunk)
+        await asyncio.to_thread(
+            replace_file, self._folder / str(index), self._sealing.seal(self._place(index), chunk)
+        )
         self._left -= 1

@@ -6,7 +6,7 @@ import resource
 from collections import Counter
 from collections.abc import Mapping
 
-from provnode.ops.node import Status
+from provnode.ops.status import Status
 from provnode.ops.timing import Histogram
 
 

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -32,10 +31,12 @@ from provnode.ops.journal import Journal
 from provnode.ops.rekey import Rekeying
 from provnode.ops.signer import Signer
 from provnode.ops.snapshots import Snapshots
+from provnode.ops.status import PeerStatus, Status
 from provnode.ops.submit import Submissions
 from provnode.ops.threads import Threads
 from provnode.ops.timing import StepTimes
 from provnode.storage.sealing import PLAIN, Keyring
+from provnode.storage.shelf import Shelf
 from provnode.storage.signed import SignedStore
 from provnode.storage.store import Store
 
@@ -53,9 +54,8 @@ class Setup:
     """What a node is made of.
 
     `key` is the validator's consensus key, None for a node that is none; `next_key` is one that the chain is
-    to list later, when the validator is re-keyed. With a `kek`, the ledger lies on the disk sealed.
-    to list later, when the validator is re-keyed. A state snapshot is made every
-    `snapshot_interval` blocks (0: never).
+    to list later, when the validator is re-keyed. With a `kek`, the ledger lies on the disk sealed. A state
+    snapshot is made every `snapshot_interval` blocks (0: never).
     """
 
     genesis: Genesis
@@ -69,49 +69,6 @@ class Setup:
     next_key: PrivateKey | None = None
     kek: Kek | None = None
     snapshot_interval: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PeerStatus:
-    """A connected peer and the height it has told."""
-
-    name: str
-    organisation: str
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """The node at this moment. `problem` says why it stands still, if the disk refuses.
-
-    `rekey` tells, while the data key is being changed, how many rows were looked at, of how many;
-    `evidence_committed` tells how much misbehaviour the chain records of each organisation.
-    """
-
-    name: str
-    organisation: str
-    network: str
-    chain_id: str
-    version: str
-    genesis_hash: bytes
-    validator: bool
-    height: int
-    block_id: bytes
-    block_time_ms: int
-    state_root: bytes
-    round: int
-    step: str
-    syncing: bool
-    peers: tuple[PeerStatus, ...]
-    mempool_count: int
-    mempool_bytes: int
-    verify_queue: int
-    store_bytes: int
-    evidence_pending: int
-    evidence_committed: Mapping[str, int]
-    rekey: tuple[int, int] | None
-    certificate_expires: datetime
-    problem: str | None
 
 
 class Node:
@@ -152,7 +109,7 @@ class Node:
             self.ledger, self.mempool, signer, journal, self._threads, self, setup.provider, self._evidence
         )
         self._snapshots = Snapshots(
-            setup.data_dir / "snapshots", self.store, genesis, signer, setup.snapshot_interval
+            Shelf(setup.data_dir / "snapshots", sealing), self.store, genesis, signer, setup.snapshot_interval
         )
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from pathlib import Path
 
 from provnode.ledger.genesis import Genesis
 from provnode.ledger.snapshot import Sign, export
@@ -20,15 +19,12 @@ log = logging.getLogger(__name__)
 
 
 class Snapshots:
-    """Makes one at each multiple of `interval` (0: never); a node without a vote at that height makes none.
-
-    What another process has made in `folder` is not seen; there is one owner of a data folder.
-    """
+    """Makes one at each multiple of `interval` (0: never) where the node has a vote."""
 
     def __init__(
-        self, folder: Path, store: Store, genesis: Genesis, signer: Signer | None, interval: int
+        self, shelf: Shelf, store: Store, genesis: Genesis, signer: Signer | None, interval: int
     ) -> None:
-        self.shelf = Shelf(folder)
+        self.shelf = shelf
         self._store = store
         self._genesis = genesis
         self._signer = signer

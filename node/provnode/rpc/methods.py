@@ -17,8 +17,9 @@ from provnode.ledger.errors import NotFoundError, TxError
 from provnode.ledger.views import EVIDENCE_PAGE
 from provnode.net.events import log_event
 from provnode.ops import logs
-from provnode.ops.node import Node, Status
+from provnode.ops.node import Node
 from provnode.ops.rekey import RekeyError
+from provnode.ops.status import Status
 from provnode.rpc.access import Caller, Right
 from provnode.rpc.errors import INVALID_PARAMS, NOT_FOUND, REFUSED, TIMED_OUT, RpcError
 from provnode.storage.errors import StoreError

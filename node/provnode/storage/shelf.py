@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from provnode.storage.errors import StoreError
 from provnode.storage.files import os_error, replace_file, sync_directory
+from provnode.storage.sealing import PLAIN, Sealing
 
 KEPT = 2
 _MANIFEST = "manifest"
@@ -19,8 +21,9 @@ Write = Callable[[Callable[[int, bytes], None]], bytes]
 class Shelf:
     """The snapshots under one folder; what a crash left half done is removed. Raises StoreError."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sealing: Sealing = PLAIN) -> None:
         self._folder = folder
+        self._sealing = sealing
         self._lock = threading.Lock()
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -41,8 +44,10 @@ class Shelf:
             shutil.rmtree(new, ignore_errors=True)
             new.mkdir(mode=0o700)
             try:
-                manifest = write(lambda index, raw: replace_file(new / str(index), raw))
-                replace_file(new / _MANIFEST, manifest)
+                manifest = write(
+                    lambda index, raw: replace_file(new / str(index), self._seal(height, str(index), raw))
+                )
+                replace_file(new / _MANIFEST, self._seal(height, _MANIFEST, manifest))
                 with self._lock:
                     if not (self._folder / str(height)).exists():
                         new.rename(self._folder / str(height))
@@ -67,10 +72,20 @@ class Shelf:
         """A chunk, None where there is no such one (any more). Raises StoreError."""
         return self._read(height, str(index))
 
+    def _seal(self, height: int, name: str, raw: bytes) -> bytes:
+        return self._sealing.seal(_place(height, name), raw)
+
     def _read(self, height: int, name: str) -> bytes | None:
         try:
-            return (self._folder / str(height) / name).read_bytes()
+            raw = (self._folder / str(height) / name).read_bytes()
+            return self._sealing.open(_place(height, name), raw)
         except FileNotFoundError:
             return None
+        except StoreError:
+            return None  # sealed under a data key that is in use no longer, or damaged: the next one follows
         except OSError as error:
             raise os_error(error, str(self._folder)) from error
+
+
+def _place(height: int, name: str) -> bytes:
+    return f"snapshot {height} {name}".encode()

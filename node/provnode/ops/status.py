@@ -1,0 +1,50 @@
+"""How a node is, as clients are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """A connected peer and the height it has told."""
+
+    name: str
+    organisation: str
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The node at this moment. `problem` says why it stands still, if the disk refuses.
+
+    `rekey` tells, while the data key is being changed, how many rows were looked at, of how many;
+    `evidence_committed` tells how much misbehaviour the chain records of each organisation.
+    """
+
+    name: str
+    organisation: str
+    network: str
+    chain_id: str
+    version: str
+    genesis_hash: bytes
+    validator: bool
+    height: int
+    block_id: bytes
+    block_time_ms: int
+    state_root: bytes
+    round: int
+    step: str
+    syncing: bool
+    peers: tuple[PeerStatus, ...]
+    mempool_count: int
+    mempool_bytes: int
+    verify_queue: int
+    store_bytes: int
+    evidence_pending: int
+    evidence_committed: Mapping[str, int]
+    rekey: tuple[int, int] | None
+    certificate_expires: datetime
+    problem: str | None
