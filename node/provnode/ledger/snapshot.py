@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from provnode import wire
 from provnode.core.types import ValidatorSet
 from provnode.crypto.hashing import sm3
@@ -23,7 +21,9 @@ from provnode.ledger.certificates import check_certificate
 from provnode.ledger.errors import BlockError, TxError
 from provnode.ledger.execution import object_key, object_value, state_key, state_value, user_bytes
 from provnode.ledger.genesis import Genesis
+from provnode.ledger.objecttype import type_of
 from provnode.ledger.transactions import decode_transaction
+from provnode.storage import scan
 from provnode.storage.errors import StoreError
 from provnode.storage.files import settle
 from provnode.storage.sealing import PLAIN, Sealing
@@ -46,21 +46,6 @@ from provnode.wire.snapshots import (
 MOST_HANDOVERS = 1 << 16
 Sign = Callable[[bytes], tuple[str, bytes]]
 """Signs as a validator: gives its name and the signature."""
-
-
-class _Content(msgspec.Struct):
-    type: str
-
-
-class _Header(msgspec.Struct):
-    content: _Content
-
-
-class _Snapshot(msgspec.Struct):
-    header: _Header
-
-
-_typed = msgspec.json.Decoder(_Snapshot)
 
 
 class SnapshotError(Exception):
@@ -103,7 +88,7 @@ def export(store: Store, genesis: Genesis, sign: Sign, keep: Callable[[int, byte
 def _records(store: Store, row: BlockRow) -> Iterator[Record]:
     yield BlockRecord(row.raw)
     head: HeadRow | None = None
-    for one in store.every_version():
+    for one in scan.versions(store):
         if head is None or head.object_id != one.object_id:
             head = store.head(one.object_id)
         if head is None:
@@ -119,9 +104,9 @@ def _records(store: Store, row: BlockRow) -> Iterator[Record]:
             one.writers,
             one.height,
         )
-    for user in store.every_user():
+    for user in scan.users(store):
         yield UserRecord(user.id, user.organisation, user.public_key, user.height)
-    for state in store.every_state():
+    for state in scan.states(store):
         yield StateRecord(state.kind, state.id, state.value)
 
 
@@ -369,9 +354,9 @@ class _Rebuild:
 
 def _type(record: VersionRecord) -> str:
     try:
-        return _typed.decode(record.snapshot).header.content.type
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SnapshotError(f"object {record.object_id}: no snapshot: {error}") from error
+        return type_of(record.snapshot)
+    except ValueError as error:
+        raise SnapshotError(f"object {record.object_id}: {error}") from error
 
 
 def _handover(one: WireHandover) -> HandoverRow:

@@ -259,26 +259,10 @@ class Store:
         row = self._row("SELECT min(height) FROM blocks")
         return 0 if row is None or row[0] is None else int(row[0])
 
-    def every_version(self) -> Iterator[VersionRow]:
-        """All versions of all objects, by id (in the order of its UTF-8 bytes) and version."""
+    def scan(self, statement: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query as they lie in the file: see `storage.scan`. Raises StoreError."""
         with _typed(str(self.path)):
-            for row in self._db.execute(
-                "SELECT object_id, version, snapshot, submitted, writers, height FROM objects"
-                " ORDER BY object_id, version"
-            ):
-                yield self._version(row)
-
-    def every_user(self) -> Iterator[UserRow]:
-        """All registered users, by id."""
-        with _typed(str(self.path)):
-            for row in self._db.execute("SELECT id, organisation, public_key, height FROM users ORDER BY id"):
-                yield UserRow(*row)
-
-    def every_state(self) -> Iterator[StateRow]:
-        """All other state, by kind and id."""
-        with _typed(str(self.path)):
-            for row in self._db.execute("SELECT kind, id, value FROM state ORDER BY kind, id"):
-                yield StateRow(*row)
+            yield from self._db.execute(statement)
 
     # --- state
 
@@ -310,7 +294,7 @@ class Store:
             object_id,
             version,
         )
-        return None if row is None else self._version(row)
+        return None if row is None else self.read_version(row)
 
     def user(self, user_id: str) -> UserRow | None:
         """A signer that a transaction registered."""
@@ -365,7 +349,8 @@ class Store:
         submitted = self._sealing.seal(object_row("submitted", v.object_id, v.version), v.submitted)
         return v.object_id, v.version, snapshot, submitted, b"".join(v.writers), v.height
 
-    def _version(self, row: tuple[Any, ...]) -> VersionRow:
+    def read_version(self, row: tuple[Any, ...]) -> VersionRow:
+        """A row of `objects`, opened. Raises StoreError."""
         object_id, version, snapshot, submitted, writers, height = row
         snapshot = self._sealing.open(object_row("snapshot", object_id, version), snapshot)
         submitted = self._sealing.open(object_row("submitted", object_id, version), submitted)

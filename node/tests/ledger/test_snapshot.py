@@ -16,6 +16,7 @@ from provnode.ledger.app import Ledger
 from provnode.ledger.membership import Action
 from provnode.ledger.snapshot import SnapshotError, check_manifest, export, rebuild
 from provnode.ledger.transactions import KIND_REGISTER_USER, registration_body
+from provnode.storage import scan
 from provnode.storage.errors import StoreError
 from provnode.wire.snapshots import (
     BlockRecord,
@@ -97,8 +98,8 @@ def test_a_joined_node_is_like_the_others(ledger: Ledger, tmp_path: Path) -> Non
     joined = join(made, tmp_path / "j.db")
     assert (joined.height, joined.last_block_id) == (ledger.height, ledger.last_block_id)
     assert (joined.membership, joined.validators) == (ledger.membership, ledger.validators)
-    assert list(joined.store.every_version()) == list(ledger.store.every_version())
-    assert list(joined.store.every_user()) == list(ledger.store.every_user())
+    assert list(scan.versions(joined.store)) == list(scan.versions(ledger.store))
+    assert list(scan.users(joined.store)) == list(scan.users(ledger.store))
     for number in range(30):
         assert joined.store.head(f"o-{number}") == ledger.store.head(f"o-{number}")
         assert joined.prove(f"o-{number}") == ledger.prove(f"o-{number}")
