@@ -35,7 +35,7 @@ from provnode.ops.status import PeerStatus, Status
 from provnode.ops.submit import Submissions
 from provnode.ops.threads import Threads
 from provnode.ops.timing import StepTimes
-from provnode.storage.sealing import PLAIN, Keyring
+from provnode.storage.sealing import open_sealing
 from provnode.storage.shelf import Shelf
 from provnode.storage.signed import SignedStore
 from provnode.storage.store import Store
@@ -79,8 +79,7 @@ class Node:
         genesis, self.identity = setup.genesis, setup.identity
         own = self.identity.own
         setup.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        keyring = None if setup.kek is None else Keyring(setup.data_dir / "keyring", setup.kek)
-        sealing = keyring or PLAIN
+        sealing = open_sealing(setup.data_dir, setup.kek)
         self.store = Store(setup.data_dir / "chain.sqlite", sealing)
         try:
             self.ledger = Ledger(self.store, genesis, setup.provider)
@@ -91,7 +90,7 @@ class Node:
         except BaseException:
             self.store.close()
             raise
-        self.rekeying = Rekeying(self.store, keyring, lambda: self.ledger.height)
+        self.rekeying = Rekeying(self.store, sealing, lambda: self.ledger.height)
         self.mempool = Mempool(self.ledger)
         self._threads = Threads()
         self.gossip = Gossip(self, genesis.network, genesis.hash, __version__, self._voting_set)

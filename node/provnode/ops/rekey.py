@@ -9,7 +9,7 @@ from collections.abc import Callable
 from provnode.net.events import log_event
 from provnode.storage.errors import StoreError
 from provnode.storage.rekey import Pass, begin, end
-from provnode.storage.sealing import Keyring
+from provnode.storage.sealing import Keyring, Sealing
 from provnode.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -25,9 +25,9 @@ class RekeyError(Exception):
 class Rekeying:
     """Seals the store anew while there is more than one data key. Without a keyring it has nothing to do."""
 
-    def __init__(self, store: Store, keyring: Keyring | None, height: Callable[[], int]) -> None:
+    def __init__(self, store: Store, sealing: Sealing, height: Callable[[], int]) -> None:
         self._store = store
-        self._keyring = keyring
+        self._keyring = sealing if isinstance(sealing, Keyring) else None
         self._height = height
         self._pass: Pass | None = None
         self._due = asyncio.Event()

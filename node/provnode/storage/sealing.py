@@ -151,6 +151,11 @@ class Keyring:
         return StoreError("corrupt", f"{self.path}: {what}", "restore the keyring that belongs to the store")
 
 
+def open_sealing(data_dir: Path, kek: Kek | None) -> Plain | Keyring:
+    """How the data in a folder lies there. Raises StoreError as `Keyring`."""
+    return PLAIN if kek is None else Keyring(data_dir / "keyring", kek)
+
+
 def _row(number: int) -> bytes:
     return f"provnode data key {number}".encode()
 

@@ -25,6 +25,8 @@ def test_a_chain_of_sealed_keys_runs(chain: Chain) -> None:
         assert done.returncode == 0, done.stderr
         read = provnode("read", "--config", chain.config("m1"), "--node", "v1", stdin='{"object_id": "o1"}\n')
         assert lines(read)[0]["verified"], read.stderr
+        (changed,) = lines(provnode("rekey", "--socket", chain.socket))
+        assert set(changed) == {"data_key"}
     own = [path for name in NAMES for path in (chain.root / name).rglob("*") if path.is_file()]
     assert len(own) >= 6
     assert [path for path in own if b"PRIVATE KEY" in path.read_bytes()] == []

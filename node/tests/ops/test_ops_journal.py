@@ -10,10 +10,13 @@ from provnode import wire
 from provnode.core.events import Event, ProposalReceived, Start, TimeoutFired, ValueReady, VoteReceived
 from provnode.core.guard import GuardError
 from provnode.core.types import Proposal, Step, Validator, ValidatorSet, Vote, VoteType
+from provnode.crypto.hashing import pack
 from provnode.crypto.provider import get_provider
-from provnode.ops.journal import Journal
+from provnode.crypto.sealed import Kek
+from provnode.ops.journal import _BLOCK, Journal
 from provnode.ops.signer import Signer
-from provnode.storage.errors import WalCorruptError
+from provnode.storage.errors import StoreError, WalCorruptError
+from provnode.storage.sealing import Keyring, journal_row
 from provnode.storage.signed import SignedStore
 from provnode.storage.wal import ConsensusWal
 
@@ -40,6 +43,26 @@ def test_events_and_blocks_come_back_in_order(tmp_path: Path) -> None:
     journal.sync()
     journal.close()
     assert Journal(tmp_path / "wal", 3).replay() == (EVENTS, {BLOCK: b"raw"})
+
+
+def test_blocks_lie_there_sealed(tmp_path: Path) -> None:
+    keyring = Keyring(tmp_path / "keyring", Kek(bytes(16), get_provider("openssl")))
+    journal = Journal(tmp_path / "wal", 3, keyring)
+    journal.block(BLOCK, b"the block's own bytes")
+    keyring.add()
+    journal.block(OTHER, b"the other's own bytes")
+    journal.sync()
+    journal.close()
+    assert b"own bytes" not in (tmp_path / "wal").read_bytes()
+    again = Journal(tmp_path / "wal", 3, keyring)
+    assert again.replay() == ([], {BLOCK: b"the block's own bytes", OTHER: b"the other's own bytes"})
+    again.close()
+    # one block's bytes in the place of another's
+    wal = ConsensusWal.open(tmp_path / "swapped", 3)
+    wal.append(pack([_BLOCK, OTHER, keyring.seal(journal_row(BLOCK), b"raw")]), sync=True)
+    wal.close()
+    with pytest.raises(StoreError):
+        Journal(tmp_path / "swapped", 3, keyring).replay()
 
 
 def test_another_height_begins_empty(tmp_path: Path) -> None:

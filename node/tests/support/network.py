@@ -14,6 +14,7 @@ from typing import Any
 
 from provnode.core.types import Validator
 from provnode.crypto.provider import KeyPair, Provider, get_provider
+from provnode.crypto.sealed import Kek
 from provnode.ledger.canonical import Json
 from provnode.ledger.genesis import Genesis, parse_genesis
 from provnode.ledger.objects import PROTOCOL
@@ -79,6 +80,7 @@ class LocalNetwork:
     params: dict[str, int] = field(default_factory=dict)
     snapshot_interval: int = 0
     unlisted: tuple[str, ...] = ()
+    keks: dict[str, Kek] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.provider = get_provider("openssl")
@@ -154,6 +156,7 @@ class LocalNetwork:
             ],
             next_key=self.next_keys.get(name),
             snapshot_interval=self.snapshot_interval,
+            kek=self.keks.get(name),
         )
 
     def export(self, name: str) -> Path:
