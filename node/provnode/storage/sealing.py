@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -158,6 +159,22 @@ def open_sealing(data_dir: Path, kek: Kek | None) -> Plain | Keyring:
 
 def _row(number: int) -> bytes:
     return f"provnode data key {number}".encode()
+
+
+def check_numbers(used: set[int], there: set[int], where: str) -> None:
+    """Refuse (StoreError `key`) what is sealed under keys not there, or plain where it may not be."""
+    if bool(used) != bool(there):
+        found, allowed = ("sealed", "plain") if used else ("plain", "sealed")
+        text = f"{where}: found {found}, as this node is configured it is {allowed}"
+        raise StoreError("key", text, "set kek_credential as it was, or sync anew into an empty data folder")
+    if not used <= there:
+        text = f"{where}: sealed under data keys {in_text(used)}, found: {in_text(there)}"
+        raise StoreError("key", text, "restore the keyring that belongs to the store")
+
+
+def in_text(numbers: Iterable[int]) -> str:
+    """Data keys' numbers as the store keeps them."""
+    return " ".join(map(str, sorted(numbers)))
 
 
 def block_row(height: int) -> bytes:

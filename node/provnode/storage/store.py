@@ -27,7 +27,7 @@ from provnode.storage.rows import (
     VersionRow,
 )
 from provnode.storage.schema import APPLICATION_ID, FORMAT, TABLES
-from provnode.storage.sealing import PLAIN, Sealing, block_row, object_row
+from provnode.storage.sealing import PLAIN, Sealing, block_row, check_numbers, in_text, object_row
 
 __all__ = [
     "BlockRow",
@@ -81,7 +81,9 @@ class Store:
                 for statement in TABLES.split(";"):
                     self._db.execute(statement)
                 self._db.execute("INSERT INTO meta VALUES ('format', ?)", (FORMAT,))
-                self._db.execute("INSERT INTO meta VALUES ('data_keys', ?)", (_text(self._sealing.numbers),))
+                self._db.execute(
+                    "INSERT INTO meta VALUES ('data_keys', ?)", (in_text(self._sealing.numbers),)
+                )
         (found,) = self._db.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
         if found != FORMAT:
             raise StoreError(
@@ -96,26 +98,14 @@ class Store:
         """Refuse a store that is sealed under keys that are not here, or plain where it should be sealed."""
         (text,) = self._db.execute("SELECT value FROM meta WHERE name = 'data_keys'").fetchone()
         used, there = {int(word) for word in text.split()}, set(self._sealing.numbers)
-        if bool(used) != bool(there):
-            found, allowed = ("sealed", "plain") if used else ("plain", "sealed")
-            raise StoreError(
-                "key",
-                f"{self.path}: found {found}, as this node is configured it is {allowed}",
-                "set kek_credential as it was, or sync anew into an empty data folder",
-            )
-        if not used <= there:
-            raise StoreError(
-                "key",
-                f"{self.path}: sealed under data keys {_text(sorted(used))}, found: {_text(sorted(there))}",
-                "restore the keyring that belongs to the store",
-            )
+        check_numbers(used, there, str(self.path))
         if used != there:
             self.note_keys(there)
 
     def note_keys(self, numbers: Iterable[int]) -> None:
         """Keep which data keys values may be sealed under from now on. Raises StoreError."""
         with self.writing("data keys") as db:
-            db.execute("UPDATE meta SET value = ? WHERE name = 'data_keys'", (_text(numbers),))
+            db.execute("UPDATE meta SET value = ? WHERE name = 'data_keys'", (in_text(numbers),))
 
     @contextlib.contextmanager
     def writing(self, what: str) -> Iterator[sqlite3.Connection]:
@@ -374,10 +364,6 @@ class Store:
         with self._reading():
             row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
         return row
-
-
-def _text(numbers: Iterable[int]) -> str:
-    return " ".join(map(str, sorted(numbers)))
 
 
 @contextlib.contextmanager
