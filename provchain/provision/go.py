@@ -5,8 +5,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+from provchain.errors import ProvchainError
 from provchain.paths import REPOSITORY, cache
 from provchain.provision.building import Progress, new_folder, run_build, version_of
 
@@ -36,3 +39,16 @@ def ensure_go(progress: Progress = lambda _: None) -> Path:
             building.rename(folder)
     # the toolchain within the package; the package's own starter does not survive the renaming
     return next(folder.glob("lib/python3*/site-packages/go/bin/go"))
+
+
+def ensure_library(script: Path) -> Path:
+    """Return the native library of an engine that runs from its sources, compiled if it is new.
+
+    ``script`` takes ``--go`` and ``--cache``, and prints where the library is. Raises ProvchainError.
+    """
+    command: list[str | Path] = [sys.executable, script, "--go", ensure_go()]
+    command += ["--cache", cache() / script.stem]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ProvchainError(f"{script.name} could not compile its library", cause=done.stderr.strip())
+    return Path(done.stdout.strip())
