@@ -19,11 +19,13 @@ from provnode.ledger.membership import Action
 from provnode.ledger.mempool import Mempool
 from provnode.ledger.misconduct import MAX_PER_BLOCK, evidence_transaction
 from provnode.ledger.transactions import KIND_EVIDENCE
+from provnode.light import Trust, verify_state
 from tests.ledger.evidencekit import Liar
 from tests.ledger.memberkit import Council
 
 CHAIN = Council()
 GENESIS = CHAIN.genesis.hash
+TRUST = Trust.of_genesis(CHAIN.document, CHAIN.provider)
 LIARS = {name: Liar(name, key, GENESIS, CHAIN.provider) for name, key in CHAIN.keys.items()}
 V4 = LIARS["v4"]
 STRANGER = Liar("v9", CHAIN.provider.generate(), GENESIS, CHAIN.provider)
@@ -83,6 +85,8 @@ def test_misbehaviour_is_recorded_with_the_organisation(ledger: Ledger, kind: st
     assert ledger.count_evidence() == {culprit.organisation: 1}
     path = tree.find(ledger.state_root, state_key("evidence", evidence.id), ledger.store.node)
     assert path.leaf == (state_key("evidence", evidence.id), state_value(encode(record)))
+    proven = verify_state(ledger.prove_state("evidence", evidence.id), TRUST, CHAIN.provider)
+    assert proven.value == encode(record)
     shown = ledger.transaction(committed.txids[0])
     assert (shown["kind"], shown["signer"], shown["organisation"]) == (KIND_EVIDENCE, "", None)
 
