@@ -16,7 +16,7 @@ from provnode.cli.keys import find_kek, load_key
 from provnode.cli.main import RefusalError, print_json
 from provnode.crypto import CryptoError, get_provider
 from provnode.crypto.sealed import opener
-from provnode.ledger.canonical import CanonicalError, decode
+from provnode.ledger.canonical import CanonicalError, Json, decode
 from provnode.ledger.errors import GenesisError
 from provnode.ledger.genesis import Genesis, load_genesis
 from provnode.ledger.transactions import KIND_OBJECT, sign_transaction
@@ -32,20 +32,21 @@ _LAST_HEIGHT = 2**53 - 1
 
 def tx(given: argparse.Namespace) -> int:
     """``tx put|get|prove``: one object."""
-    return _guarded(_tx(given))
+    return guarded(_tx(given))
 
 
 def submit(given: argparse.Namespace) -> int:
     """Objects from standard input, results to standard output; 1 if any was refused."""
-    return _guarded(_submit_all(Host.load(given), list(_lines())))
+    return guarded(_submit_all(Host.load(given), list(_lines())))
 
 
 def read(given: argparse.Namespace) -> int:
     """Object ids and versions from standard input, objects to standard output; 1 if any didn't verify."""
-    return _guarded(_read_all(Host.load(given)))
+    return guarded(_read_all(Host.load(given)))
 
 
-def _guarded(work: Coroutine[None, None, int]) -> int:
+def guarded(work: Coroutine[None, None, int]) -> int:
+    """Run a command that asks a node. Raises RefusalError for what went wrong with it."""
     try:
         return asyncio.run(work)
     except (CallError, CryptoError, NetError) as error:
@@ -124,26 +125,24 @@ class _Sent:
     error: str = ""
 
 
-class _Signer:
-    """Signs objects as the client that the configuration names. Raises RefusalError on making."""
+class Signer:
+    """Signs as the client that the configuration names. Raises RefusalError on making."""
 
     def __init__(self, host: Host) -> None:
         config = host.config
         if not config.client_key:
             raise RefusalError("client_key: is missing in the configuration; this host may not submit")
-        self._provider = get_provider(config.provider)
-        kek = find_kek(config.kek_credential, self._provider)
-        self._key = load_key(Path(config.client_key), self._provider, "client", kek)
-        self._id = config.client_id
+        self.provider = get_provider(config.provider)
+        kek = find_kek(config.kek_credential, self.provider)
+        self.key = load_key(Path(config.client_key), self.provider, "client", kek)
+        self.id = config.client_id
         self._genesis = host.genesis.hash
 
     async def send(self, client: Client, line: bytes) -> _Sent:
         """Sign an object and hand it in."""
         try:
             found = decode(line)
-            raw, txid = sign_transaction(
-                self._provider, self._key, self._id, self._genesis, KIND_OBJECT, found
-            )
+            raw, txid = sign_transaction(self.provider, self.key, self.id, self._genesis, KIND_OBJECT, found)
         except CanonicalError as error:
             return _Sent(None, None, code="malformed", error=str(error))
         content: Any = found
@@ -157,13 +156,28 @@ class _Signer:
             return _Sent(object_id, version, txid.hex(), _code(error), str(error))
         return _Sent(object_id, version, txid.hex())
 
+    async def hand_in(self, host: Host, kind: str, body: Json) -> int:
+        """Sign a transaction of this kind, submit it, wait for its block, and print what became of it."""
+        raw, txid = sign_transaction(self.provider, self.key, self.id, self._genesis, kind, body)
+        result: dict[str, Any] = {"txid": txid.hex(), "height": None}
+        async with host.connected() as (client, _):
+            try:
+                answer = await client.call(
+                    "submit_transaction", transaction=raw.hex(), wait_seconds=_WAIT_SECONDS
+                )
+                result |= {"height": answer["height"], "ok": True, "code": "", "error": ""}
+            except CallError as error:
+                result |= {"ok": False, "code": _code(error), "error": str(error)}
+        print_json(result)
+        return 0 if result["ok"] else 1
+
 
 def _code(error: CallError) -> str:
     return error.code or ("refused" if error.answered else "connection")
 
 
 async def _submit_all(host: Host, lines: list[bytes]) -> int:
-    signer = _Signer(host)
+    signer = Signer(host)
     good = True
     async with host.connected() as (client, _):
         # all are handed in before the first is waited for, so that they share blocks

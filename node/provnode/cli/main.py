@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_key_commands(add)
     _add_client_commands(add)
+    _add_membership_commands(add)
     _add_verify(add)
     version = add("version", "local:version", "print the version", "version --json")
     version.add_argument("--json", action="store_true", help="print JSON")
@@ -162,6 +163,35 @@ def _add_client_commands(add: Callable[[str, str, str, str], argparse.ArgumentPa
         parser.add_argument(
             "--node", help="the RPC node to ask; this host's own node, or the first peer, if left out"
         )
+
+
+def _add_membership_commands(add: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:
+    found = add(
+        "membership", "membership:membership", "list or change who decides", "membership list --node v2"
+    )
+    verbs = found.add_subparsers(dest="verb", required=True, metavar="VERB")
+    listed = verbs.add_parser("list", help="who has a vote, who is suspended, what is to come")
+    propose = verbs.add_parser("propose", help="write down a change, for all organisations to approve")
+    propose.add_argument("action", choices=("add", "remove", "rekey", "suspend", "resume"))
+    propose.add_argument("name", help="the validator")
+    propose.add_argument("--organisation", help="add: whose it is")
+    propose.add_argument("--public-key", help="add, rekey: the key that it is to vote with")
+    propose.add_argument("--power", type=int, help="add: its voting power")
+    propose.add_argument("--address", help="add: the IP address where its peers find it")
+    propose.add_argument("--port", type=int, help="add: the port where its peers find it")
+    propose.add_argument("--effective-height", type=int, help="the height at which it takes effect")
+    propose.add_argument("--in-blocks", type=int, default=600, help="or so many blocks from now (600)")
+    approve = verbs.add_parser("approve", help="approve a proposal as this organisation's founding signer")
+    approve.add_argument("files", nargs=1, type=Path, metavar="PROPOSAL")
+    submit = verbs.add_parser("submit", help="hand in a proposal with the organisations' approvals")
+    submit.add_argument("files", nargs="+", type=Path, metavar="FILE", help="the proposal, then approvals")
+    for parser in (propose, approve):
+        parser.add_argument("--out", type=Path, help="write to this file instead of standard output")
+    revoke = add("revoke", "membership:revoke", "hand in a certificate revocation list", "revoke zjex.crl")
+    revoke.add_argument("crl", type=Path, help="the list, PEM or DER, signed by this organisation's CA")
+    for parser in (listed, propose, approve, submit, revoke):
+        _config(parser)
+        parser.add_argument("--node", help="the RPC node to ask, as for tx")
 
 
 def _sealing(parser: argparse.ArgumentParser, purpose: str) -> None:

@@ -132,7 +132,10 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedHeader:
-    """A header that a quorum of its height's validators signed; `signed` names them."""
+    """A header that a quorum of its height's validators signed; `signed` names them.
+
+    It names nobody for the trusted header itself, which was checked before.
+    """
 
     height: int
     block_id: bytes
@@ -166,7 +169,8 @@ def follow(trust: Trust, handovers: object, provider: Verifier) -> Trust:
 def check_header(trust: Trust, header: object, certificate: object, provider: Verifier) -> VerifiedHeader:
     """Check a header after the trusted point that the trusted validators decided on. Raises ProofError.
 
-    `trust` of the result is at this height where the next one has the same validators, else where it was.
+    The trusted header itself is fine too, with nobody's signature looked at. `trust` of the result is at this
+    height where the next one has the same validators, else where it was.
     """
     found = record(header, {name for name, _ in _HEADER}, "header")
     fields = [
@@ -179,16 +183,19 @@ def check_header(trust: Trust, header: object, certificate: object, provider: Ve
     if (found["chain_id"], found["network"]) != (trust.chain_id, trust.network):
         raise ProofError("header: of another chain or network than the genesis")
     height: int = found["height"]
+    time_ms: int = found["time_ms"]
+    state_root = bytes.fromhex(found["state_root"])
+    if height == trust.height and block_id == trust.block_id:
+        return VerifiedHeader(height, block_id, time_ms, state_root, (), trust)
     if height <= trust.height:
         raise ProofError(f"header.height: found {height}, needed is above {trust.height}, which is trusted")
     decided = _set_hash(trust.validators, provider)
     if octets(found["validators_hash"], 32, "validators_hash") != decided:
         raise ProofError("header.validators_hash: not the trusted validators (a handover may be missing)")
     signed = _check_certificate(certificate, trust, height, block_id, provider)
-    time_ms: int = found["time_ms"]
     if found["next_validators_hash"] == found["validators_hash"]:
         trust = replace(trust, height=height, block_id=block_id, time_ms=time_ms)
-    return VerifiedHeader(height, block_id, time_ms, bytes.fromhex(found["state_root"]), signed, trust)
+    return VerifiedHeader(height, block_id, time_ms, state_root, signed, trust)
 
 
 def _check_certificate(
