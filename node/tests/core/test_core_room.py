@@ -40,6 +40,11 @@ def test_the_core_imports_pure_parts_of_the_standard_library_only() -> None:
             assert not foreign, f"{path.name} imports {foreign}"
 
 
+def test_the_core_can_be_read_in_one_sitting() -> None:
+    files = Path(core.__path__[0]).glob("*.py")
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) < 1_500
+
+
 def test_the_core_calls_nothing_impure() -> None:
     for path in sorted(Path(core.__path__[0]).glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
