@@ -107,4 +107,8 @@ def get_provider(name: str) -> Provider:
         from provnode.crypto.openssl import OpenSSL
 
         return OpenSSL()
-    raise CryptoError(f"crypto provider: found {name!r}, allowed: native, openssl")
+    if name == "pkcs11":
+        from provnode.crypto.pkcs11 import Pkcs11
+
+        return Pkcs11(get_provider("native"))
+    raise CryptoError(f"crypto provider: found {name!r}, allowed: native, openssl, pkcs11")

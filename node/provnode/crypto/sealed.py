@@ -93,10 +93,10 @@ def public_of(raw: bytes) -> bytes | None:
 def open_key(raw: bytes, purpose: Purpose, kek: Kek | None) -> bytes:
     """The PEM of a key file: with a KEK it must be sealed for `purpose`, without one it must not be sealed.
 
-    Raises CryptoError that says what to do.
+    The URI of a key on a token is no secret and is never sealed. Raises CryptoError that says what to do.
     """
     if not raw.startswith(_MAGIC):
-        if kek is not None:
+        if kek is not None and not raw.startswith(b"pkcs11:"):
             raise CryptoError(
                 "the key is not sealed, and this host has a key-encryption key",
                 f"seal it: provnode keygen --seal FILE --purpose {purpose} --kek CREDENTIAL",

@@ -102,7 +102,7 @@ def test_where_no_node_runs_this_is_said(tmp_path: Path) -> None:
         ({"data_dir": None}, "data_dir: is needed by a node that listens"),
         ({"client_key": "/k"}, "client_key and client_id go together"),
         ({"log_level": "loud"}, "Invalid enum value 'loud'"),
-        ({"provider": "gmssl"}, "found 'gmssl', allowed: native, openssl"),
+        ({"provider": "gmssl"}, "found 'gmssl', allowed: native, openssl, pkcs11"),
         ({"genesis": "/none.json"}, "/none.json: No such file"),
         ({"consensus_key": "/none.pem"}, "/none.pem: No such file"),
         (

@@ -1,8 +1,10 @@
-"""What every crypto provider must answer: the standards' examples, and inputs that must not pass.
+r"""What every crypto provider must answer: the standards' examples, and inputs that must not pass.
 
-`test_crypto_conformance.py` puts them to a provider. The owner of a token runs it there too::
+`test_crypto_conformance.py` puts them to a provider. The owner of a token runs it there too,
+with the PIN in a file that the URI's pin-source names::
 
-    pytest node/tests/crypto/test_crypto_conformance.py --provider NAME --key FILE
+    CREDENTIALS_DIRECTORY=FOLDER \
+    pytest node/tests/crypto/test_crypto_conformance.py --provider pkcs11 --key URI-FILE
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def test_what_is_no_sm2_key_is_refused(provider: Provider, pem: bytes) -> None:
 
 
 def test_an_unknown_provider_is_refused() -> None:
-    with pytest.raises(CryptoError, match="'hsm', allowed: native, openssl"):
+    with pytest.raises(CryptoError, match="'hsm', allowed: native, openssl, pkcs11"):
         get_provider("hsm")
 
 
