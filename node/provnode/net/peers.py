@@ -239,7 +239,10 @@ class PeerSet:
         except NetError as error:
             if error.reason == "oversized":
                 self.ban(name, error)
-            log_event(log, logging.INFO, "peer.lost", peer=name, reason=error.reason, error=error)
+            if self.connected.get(name) is connection:
+                log_event(log, logging.INFO, "peer.lost", peer=name, reason=error.reason, error=error)
+            else:
+                log_event(log, logging.INFO, "peer.replaced", peer=name)
         finally:
             if self.connected.get(name) is connection:
                 del self.connected[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -70,9 +71,10 @@ async def on_the_wire(net: LocalNetwork, name: str) -> PeerIdentity:
 
 
 def test_a_renewed_certificate_replaces_all_connections_while_blocks_go_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(peers, "_LOOK_SECONDS", 0.1)
+    caplog.set_level(logging.INFO)
 
     async def action(net: LocalNetwork) -> None:
         await net.start()
@@ -81,6 +83,7 @@ def test_a_renewed_certificate_replaces_all_connections_while_blocks_go_on(
         await net.commit_one("v1")
         start = net.nodes["v1"].height
         lost = watch_losses(net, monkeypatch)
+        caplog.clear()
         rotate(net, "v1", days=60)
         others = [net.nodes[name] for name in ALL[1:]]
 
@@ -94,7 +97,7 @@ def test_a_renewed_certificate_replaces_all_connections_while_blocks_go_on(
         await until(renewed, "every peer has a connection with the new certificate", 20)
         await net.commit_one("v1")
         await net.reach(start + 10)
-        assert lost == []
+        assert lost == [] and "peer.lost" not in caplog.text and "peer.replaced" in caplog.text
         after = await on_the_wire(net, "v1")
         assert (after.name, after.organisation) == ("v1", ORGANISATIONS[0]) and after.expires > before.expires
         assert net.same_chain() >= start + 10

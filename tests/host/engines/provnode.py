@@ -81,6 +81,7 @@ class Provnode:
             kept.append(Kept("/etc/provchain/client", own, own, "0700", "directory"))
             kept.append(Kept("/etc/provchain/client/client.key", own, own, "0600"))
         if host.is_node:
+            kept.append(Kept("/var/lib/provnode/data/keyring", own, own, "0600"))
             kept.append(Kept("/run/provnode", own, own, "0750", "directory"))
             kept.append(Kept("/etc/systemd/system/provnode.service", "root", "root", "0644"))
         return kept
