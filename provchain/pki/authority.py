@@ -94,6 +94,41 @@ class Authority:
         _write(issued / f"{wanted.host}-{serial[2:]}.pem", pem, 0o644)
         return pem.decode("ascii")
 
+    def public_key(self) -> str:
+        """Return the SM2 point that certificates and revocation lists are verified with, in hexadecimal."""
+        pem = openssl("x509", "-noout", "-pubkey", stdin=self.ensure().encode())
+        return openssl("pkey", "-pubin", "-outform", "DER", stdin=pem)[-65:].hex()
+
+    def revoke(self, serial: str) -> str:
+        """Revoke an issued certificate by its serial (hexadecimal) and return the new list as PEM.
+
+        Raises PkiError for a serial that this authority hasn't issued or has revoked before. The list counts
+        once the nodes have it; it names all that were ever revoked, and its number grows.
+        """
+        wanted = serial.lower().removeprefix("0x").lstrip("0")
+        found = [path for path in (self.folder / "issued").glob("*.pem") if path.stem.endswith(f"-{wanted}")]
+        if not wanted or len(found) != 1:
+            raise PkiError(f"the authority of {self.organisation} has issued no certificate {serial!r}")
+        return self.crl(found[0])
+
+    def crl(self, revoked: Path | None = None) -> str:
+        """Return a new revocation list as PEM, with ``revoked`` added to it. Raises PkiError."""
+        self.ensure()
+        index, number = self.folder / "index.txt", self.folder / "crlnumber"
+        with self._locked(), tempfile.NamedTemporaryFile("w", suffix=".cnf") as file:
+            index.touch()
+            if not number.exists():
+                _write(number, b"01\n", 0o644)
+            file.write(
+                f"[ca]\ndefault_ca=own\n[own]\ndatabase={index}\ncrlnumber={number}\n"
+                f"default_md=sm3\ndefault_crl_days={_AUTHORITY_DAYS}\n"
+            )
+            file.flush()
+            base = ("ca", "-config", file.name, "-cert", self.certificate, "-keyfile", self._key)
+            if revoked is not None:
+                openssl(*base, "-revoke", revoked)
+            return openssl(*base, "-gencrl", *SIGN).decode("ascii")
+
     def _refuse(self, request: str, wanted: Wanted) -> None:
         if wanted.organisation != self.organisation:
             raise PkiError(f"the authority of {self.organisation} signs nothing for {wanted.organisation}")

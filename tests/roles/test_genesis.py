@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pytest
 
 from provchain.paths import REPOSITORY, spec_file
+from provchain.pki import Authority
 from provchain.spec import load
 
 PLUGIN = REPOSITORY / "roles" / "provnode" / "action_plugins" / "provnode_genesis.py"
@@ -45,6 +46,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
             "schemas": str(REPOSITORY / "examples" / "schemas"),
             "spec": spec,
             "keys": keys,
+            "authorities": str(tmp_path / "pki"),
         }
         action._task = Task(args, check_mode)
         result: dict[str, Any] = action.run()
@@ -56,11 +58,13 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
 KEYS = {name: f"04{number:0128x}" for number, name in enumerate(("v1", "v2", "v3", "v4", "a1", "m1"))}
 
 
-def test_validators_vote_and_the_others_sign(build: Build) -> None:
+def test_validators_vote_and_the_others_sign(build: Build, tmp_path: Path) -> None:
     genesis = json.loads(build(KEYS)["content"])
     assert [v["name"] for v in genesis["validators"]] == ["v1", "v2", "v3", "v4"]
     assert [s["id"] for s in genesis["signers"]] == ["a1@zjex", "m1@zjex"]
     assert genesis["validators"][1]["public_key"] == KEYS["v2"]
+    for one in genesis["organisations"]:
+        assert one["ca"] == Authority(tmp_path / "pki", one["name"]).public_key()
     assert set(genesis["schemas"]) == {path.stem for path in (REPOSITORY / "examples/schemas").glob("*.json")}
 
 

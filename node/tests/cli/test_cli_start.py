@@ -26,6 +26,8 @@ COMMANDS = (
     "submit",
     "read",
     "verify",
+    "membership",
+    "revoke",
     "version",
 )
 

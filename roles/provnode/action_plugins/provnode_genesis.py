@@ -10,15 +10,18 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from provchain.pki import Authority
+
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
-    """``provnode_genesis: {file, schemas, spec, keys}``: an existing file is never changed.
+    """``provnode_genesis: {file, schemas, spec, keys, authorities}``: an existing file is never changed.
 
     ``keys`` maps a host to its public key: a validator's consensus key, another host's client key.
+    ``authorities`` is the folder of the organisations' authorities, whose public keys the genesis lists.
     """
 
     _requires_connection = False
-    _VALID_ARGS = frozenset({"file", "schemas", "spec", "keys"})
+    _VALID_ARGS = frozenset({"file", "schemas", "spec", "keys", "authorities"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the genesis as text; in check mode an empty one where none is there yet."""
@@ -35,7 +38,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         missing = [host["name"] for host in given["spec"]["hosts"] if not given["keys"].get(host["name"])]
         if missing:
             return result | {"failed": True, "msg": f"no public key of {', '.join(missing)}"}
-        content = _canonical(_genesis(given["spec"], given["keys"], _schemas(Path(given["schemas"]))))
+        genesis = _genesis(given["spec"], given["keys"], _schemas(Path(given["schemas"])))
+        for one in genesis["organisations"]:
+            one["ca"] = Authority(Path(given["authorities"]), one["name"]).public_key()
+        content = _canonical(genesis)
         new = path.with_name(f".{path.name}.{os.getpid()}")
         with new.open("w", encoding="utf-8") as sink:
             sink.write(content)

@@ -52,6 +52,30 @@ def test_what_was_issued_is_on_record(authority: Authority, tmp_path: Path) -> N
     assert [path.read_text() for path in (authority.folder / "issued").iterdir()] == [pem]
 
 
+def listed(crl: str) -> tuple[str, list[str]]:
+    """Return the number and the serials of a list."""
+    shown = openssl("crl", "-noout", "-text", stdin=crl.encode()).decode()
+    assert "Signature Algorithm: SM2-with-SM3" in shown
+    number = shown.split("CRL Number:")[1].split()[0]
+    return number, [line.split()[-1] for line in shown.splitlines() if "Serial Number:" in line]
+
+
+def test_revocation_lists_grow(authority: Authority, tmp_path: Path) -> None:
+    serials = []
+    for _ in range(2):
+        pem = authority.issue(request(tmp_path), WANTED).encode()
+        serials.append(openssl("x509", "-noout", "-serial", stdin=pem).decode().strip().split("=")[1])
+    assert listed(authority.crl()) == ("1", [])
+    assert listed(authority.revoke(serials[0])) == ("2", serials[:1])
+    number, found = listed(authority.revoke("0x" + serials[1].lower()))
+    assert (number, sorted(found)) == ("3", sorted(serials))
+    for wrong in ("", "0", "ff", serials[0][1:], "*"):
+        with pytest.raises(PkiError, match="has issued no certificate"):
+            authority.revoke(wrong)
+    with pytest.raises(PkiError, match="refused"):
+        authority.revoke(serials[0])  # twice
+
+
 @pytest.mark.parametrize(
     ("subject", "wanted", "message"),
     [
