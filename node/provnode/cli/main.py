@@ -100,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     block.add_argument("height", type=int)
     block.add_argument("--socket", type=Path, default=SOCKET, help="the node's unix socket")
 
+    _add_store_commands(add)
     _add_key_commands(add)
     _add_client_commands(add)
     _add_membership_commands(add)
@@ -107,6 +108,27 @@ def _parser() -> argparse.ArgumentParser:
     version = add("version", "local:version", "print the version", "version --json")
     version.add_argument("--json", action="store_true", help="print JSON")
     return parser
+
+
+def _add_store_commands(add: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:
+    backup = add(
+        "backup", "store:backup", "back up the store, also while the node runs", "backup /backup/v1.tar"
+    )
+    backup.add_argument("file", type=Path, help="a new file")
+    restore = add(
+        "restore", "store:restore", "restore a backup into an empty data folder", "restore /backup/v1.tar"
+    )
+    restore.add_argument("file", type=Path, help="what `provnode backup` wrote")
+    restore.add_argument(
+        "--last-signed-height",
+        type=int,
+        help="the last height that this validator can have signed; without it, it signs nothing until its "
+        "peers have shown which heights that may be",
+    )
+    fsck = add("fsck", "store:fsck", "verify the whole store of a stopped node", "fsck --json")
+    fsck.add_argument("--json", action="store_true", help="print JSON")
+    for parser in (backup, restore, fsck):
+        _config(parser)
 
 
 def _add_key_commands(add: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:

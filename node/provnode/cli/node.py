@@ -77,7 +77,7 @@ def prepare(config: Config) -> Setup:
 
 
 @contextlib.contextmanager
-def _owned(folder: Path) -> Iterator[None]:
+def owned(folder: Path) -> Iterator[None]:
     """Hold the data folder: two nodes on one folder could sign contradictory votes. Raises RefusalError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -101,7 +101,8 @@ def _node(setup: Setup) -> Node:
         raise RefusalError(f"{error.filename}: {error.strerror}") from None
 
 
-def _config(given: argparse.Namespace) -> Config:
+def read_config(given: argparse.Namespace) -> Config:
+    """The configuration that is named. Raises RefusalError."""
     try:
         return load_config(given.config)
     except ConfigError as error:
@@ -110,8 +111,8 @@ def _config(given: argparse.Namespace) -> Config:
 
 def init(given: argparse.Namespace) -> int:
     """Check everything and make the data folder; changes nothing that is there."""
-    setup = prepare(_config(given))
-    with _owned(setup.data_dir):
+    setup = prepare(read_config(given))
+    with owned(setup.data_dir):
         node = _node(setup)
         found = {
             "name": node.identity.own.name,
@@ -128,10 +129,10 @@ def init(given: argparse.Namespace) -> int:
 
 def run(given: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT."""
-    config = _config(given)
+    config = read_config(given)
     set_up(config.log_level)
     setup = prepare(config)
-    with _owned(setup.data_dir):
+    with owned(setup.data_dir):
         try:
             asyncio.run(_run(config, setup))
         except StoreError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import msgspec
 
@@ -26,6 +27,15 @@ def sm3(data: bytes) -> bytes:
     """SM3, 32 bytes."""
     state = _EMPTY.copy()
     state.update(data)
+    return state.digest()
+
+
+def sm3_file(path: Path) -> bytes:
+    """SM3 of a file's content. Raises OSError."""
+    state = _EMPTY.copy()
+    with path.open("rb") as source:
+        while part := source.read(1 << 20):
+            state.update(part)
     return state.digest()
 
 

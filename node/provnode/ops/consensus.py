@@ -132,7 +132,7 @@ class Consensus:
         self._timers.clear()
         self.inbox.timeouts.clear()
         validators = self._ledger.validators
-        me = self._signer.take_part(validators) if self._signer else None
+        me = self._signer.take_part(validators, self._ledger.height + 1) if self._signer else None
         self.machine = Machine(validators, me, self._ledger.height + 1, self._params)
         self.blocks: dict[bytes, bytes] = {}
         self.started = self._called = False

@@ -27,7 +27,8 @@ from provnode.net.peers import PeerSet, ProtocolError
 from provnode.ops.node import Setup
 from provnode.storage.errors import StoreError
 from provnode.storage.files import os_error, replace_file
-from provnode.storage.sealing import PLAIN, Keyring, Sealing
+from provnode.storage.floor import FLOOR, SigningFloor
+from provnode.storage.sealing import Sealing, open_sealing
 from provnode.wire.snapshots import Manifest, decode_manifest
 
 log = logging.getLogger(__name__)
@@ -60,8 +61,7 @@ class Join:
         self._patience = patience
         self._folder = setup.data_dir / "joining"
         setup.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        keyring = setup.data_dir / "keyring"
-        self._sealing: Sealing = PLAIN if setup.kek is None else Keyring(keyring, setup.kek)
+        self._sealing: Sealing = open_sealing(setup.data_dir, setup.kek)
         self._peers = PeerSet(setup.identity, setup.peers, self)
         self._asked: dict[str, float] = {}
         self._refused: set[str] = set()
@@ -119,6 +119,9 @@ class Join:
                 self._offers.pop(content.id, None)
                 return False
             setup = self._setup
+            if not (setup.data_dir / "last-signed.json").exists():
+                # a validator whose folder was lost may have signed before
+                SigningFloor(setup.data_dir / FLOOR).set(None)
             await asyncio.to_thread(
                 rebuild,
                 offer.manifest,

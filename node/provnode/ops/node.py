@@ -35,6 +35,7 @@ from provnode.ops.status import PeerStatus, Status
 from provnode.ops.submit import Submissions
 from provnode.ops.threads import Threads
 from provnode.ops.timing import StepTimes
+from provnode.storage.floor import FLOOR, SigningFloor
 from provnode.storage.sealing import open_sealing
 from provnode.storage.shelf import Shelf
 from provnode.storage.signed import SignedStore
@@ -101,7 +102,8 @@ class Node:
         keys = [key for key in (setup.key, setup.next_key) if key is not None]
         if keys:
             signed = SignedStore(setup.data_dir / "last-signed.json")
-            signer = Signer(own.name, keys, setup.provider, signed, genesis.hash)
+            self._floor = SigningFloor(setup.data_dir / FLOOR)
+            signer = Signer(own.name, keys, setup.provider, signed, genesis.hash, self._may_sign)
             journal = Journal(setup.data_dir / "consensus.wal", self.ledger.height + 1, sealing)
         self._journal = journal
         self._consensus = Consensus(
@@ -145,6 +147,10 @@ class Node:
         for name, (organisation, place) in places.items():
             if name not in own:
                 self.peers.add(KnownPeer(name, organisation, place.address, place.port, name in listed))
+
+    def _may_sign(self, height: int) -> bool:
+        told = self.gossip.sync.heights
+        return self._floor.allows(height, self.identity.own.name, self.ledger.validators, told)
 
     # --- life
 

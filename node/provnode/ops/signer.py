@@ -33,6 +33,7 @@ class Signer:
         provider: Provider,
         store: SignedStore,
         genesis_hash: bytes,
+        may_sign: Callable[[int], bool] = lambda height: True,
     ) -> None:
         self.name = name
         self._keys = {provider.public_key(key): key for key in keys}
@@ -40,11 +41,15 @@ class Signer:
         self._provider = provider
         self._store = store
         self._genesis_hash = genesis_hash
+        self._may_sign = may_sign
         self._last = store.load()
 
-    def take_part(self, validators: ValidatorSet) -> str | None:
-        """This signer's name where `validators` list it under a key that it has; else None: no vote."""
-        own = validators.get(self.name)
+    def take_part(self, validators: ValidatorSet, height: int) -> str | None:
+        """This signer's name where `validators` list it under a key that it has; else None: no vote.
+
+        A restored validator has none at heights at which it may have signed before, see `storage.floor`.
+        """
+        own = validators.get(self.name) if self._may_sign(height) else None
         self._key = None if own is None else self._keys.get(own.public_key)
         return None if self._key is None else self.name
 

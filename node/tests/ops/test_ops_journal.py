@@ -92,7 +92,7 @@ def test_a_signer_repeats_itself_but_never_contradicts_itself(tmp_path: Path) ->
 
     def signer() -> Signer:
         found = Signer("v1", [key], provider, SignedStore(tmp_path / "signed"), GENESIS)
-        assert found.take_part(ValidatorSet((Validator("v1", "zjex", public),))) == "v1"
+        assert found.take_part(ValidatorSet((Validator("v1", "zjex", public),)), 1) == "v1"
         return found
 
     public = provider.public_key(key)
@@ -119,11 +119,11 @@ def test_a_signer_signs_with_the_key_that_the_height_lists_or_not_at_all(tmp_pat
     old, new, foreign = (provider.generate() for _ in range(3))
     signer = Signer("v1", [old, new], provider, SignedStore(tmp_path / "signed"), GENESIS)
     for height, key in ((3, old), (4, new)):
-        assert signer.take_part(ValidatorSet((Validator("v1", "zjex", key.public),))) == "v1"
+        assert signer.take_part(ValidatorSet((Validator("v1", "zjex", key.public),)), 1) == "v1"
         vote = replace(VOTE, height=height)
         message = wire.vote_sign_bytes(GENESIS, vote)
         assert provider.verify(key.public, message, signer.vote(vote).signature)
     for others in (Validator("v1", "zjex", foreign.public), Validator("v2", "zjex", new.public)):
-        assert signer.take_part(ValidatorSet((others,))) is None
+        assert signer.take_part(ValidatorSet((others,)), 1) is None
         with pytest.raises(GuardError, match="no vote"):
             signer.vote(replace(VOTE, height=5))

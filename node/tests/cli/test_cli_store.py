@@ -1,0 +1,118 @@
+"""Backup of a running node, restore onto an empty folder, fsck, and everything that they refuse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import tarfile
+from pathlib import Path
+
+import pytest
+from tests.cli.clikit import Chain, lines, provnode, record, refusal
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """A chain with objects, stopped, and `root/backup` of it, made while it ran."""
+    made = Chain(tmp_path_factory.mktemp("chain"))
+    with made.running():
+        objects = "\n".join(record(f"o-{n}", name="甲") for n in range(20))
+        assert provnode("submit", "--config", made.config("m1"), stdin=objects).returncode == 0
+        (told,) = lines(provnode("backup", made.root / "backup", "--config", made.config("v1")))
+        assert told["height"] > 0
+        assert provnode("wait", "--socket", made.socket).returncode == 0
+        assert refusal(provnode("backup", made.root / "backup", "--config", made.config("v1"))) == (
+            f"provnode: {made.root / 'backup'} is there already (name another file)\n"
+        )
+        busy = provnode("fsck", "--config", made.config("v1"))
+        assert "in use by a running provnode" in refusal(busy)
+    return made
+
+
+def restored(chain: Chain, backup: Path, folder: Path, *more: str) -> list[object]:
+    config = chain.config("v1", data_dir=str(folder))
+    done = provnode("restore", backup, *more, "--config", config)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_backup_is_restored_whole(chain: Chain, tmp_path: Path) -> None:
+    restored(chain, chain.root / "backup", tmp_path / "new")
+    names = {path.name for path in (tmp_path / "new").iterdir()}
+    assert names == {"chain.sqlite", "signing-floor.json", "lock"}
+    done = provnode("fsck", "--json", "--config", chain.config("v1", data_dir=str(tmp_path / "new")))
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"damage": []})
+    assert "state tree" in done.stderr
+
+
+def test_neither_keys_nor_signing_records_are_in_a_backup(chain: Chain) -> None:
+    with tarfile.open(chain.root / "backup") as archive:
+        assert archive.getnames() == ["manifest.json", "chain.sqlite"]
+    assert (chain.root / "backup").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_is_not_empty_is_left_alone(chain: Chain) -> None:
+    before = {path: path.read_bytes() for path in (chain.root / "data").iterdir() if path.is_file()}
+    text = refusal(provnode("restore", chain.root / "backup", "--config", chain.config("v1")))
+    assert "restore into an empty folder" in text
+    assert before == {path: path.read_bytes() for path in (chain.root / "data").iterdir() if path.is_file()}
+
+
+def test_an_interrupted_restore_is_begun_again(chain: Chain, tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    (folder / "restoring").mkdir(parents=True)
+    (folder / "restoring" / "chain.sqlite").write_bytes(b"half")
+    (folder / "signing-floor.json").write_text('{"height":null}')
+    restored(chain, chain.root / "backup", folder, "--last-signed-height", "900")
+    assert json.loads((folder / "signing-floor.json").read_text()) == {"height": 901}
+    assert not (folder / "restoring").exists()
+
+
+@pytest.mark.parametrize("place", [200, 1024 + 700, 0, -1])
+def test_a_damaged_backup_changes_nothing(chain: Chain, tmp_path: Path, place: int) -> None:
+    raw = bytearray((chain.root / "backup").read_bytes())
+    raw[place or len(raw) // 2] ^= 1  # else: cut off in the middle
+    (tmp_path / "bad").write_bytes(raw if place >= 0 else raw[: len(raw) // 2])
+    done = provnode(
+        "restore", tmp_path / "bad", "--config", chain.config("v1", data_dir=str(tmp_path / "new"))
+    )
+    assert str(tmp_path / "bad") in refusal(done)
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"lock"}
+
+
+def test_a_backup_that_hashes_well_is_verified_all_the_same(chain: Chain, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    restored(chain, chain.root / "backup", folder)
+    db = sqlite3.connect(folder / "chain.sqlite")
+    with db:
+        db.execute(
+            "UPDATE objects SET snapshot = CAST(replace(CAST(snapshot AS TEXT), '甲', '乙') AS BLOB)"
+            " WHERE object_id = 'o-3'"
+        )
+    db.close()
+    config = chain.config("v1", data_dir=str(folder))
+    assert provnode("backup", tmp_path / "forged", "--config", config).returncode == 0
+    found = provnode("fsck", "--config", config)
+    assert found.returncode == 1 and "objects o-3 version 0: is not what the state tree has" in found.stdout
+    config = chain.config("v1", data_dir=str(tmp_path / "n"))
+    done = provnode("restore", tmp_path / "forged", "--config", config)
+    assert done.returncode == 1 and "2 damages, the first: state root" in done.stderr
+    assert {path.name for path in (tmp_path / "n").iterdir()} == {"lock"}
+
+
+def test_without_a_store_there_is_nothing_to_do(chain: Chain, tmp_path: Path) -> None:
+    config = chain.config("v1", data_dir=str(tmp_path / "none"))
+    for command in (("backup", tmp_path / "b"), ("fsck",)):
+        assert "is not there" in refusal(provnode(*command, "--config", config))
+    shutil.rmtree(tmp_path / "none", ignore_errors=True)
+
+
+def test_a_restored_validator_is_silent_until_it_may_sign(chain: Chain, tmp_path: Path) -> None:
+    restored(chain, chain.root / "backup", tmp_path / "new", "--last-signed-height", "1000000")
+    config = chain.config("v1", data_dir=str(tmp_path / "new"))
+    (told,) = lines(provnode("init", "--config", config))
+    assert told["validator"] is False
+    (tmp_path / "new" / "signing-floor.json").write_text('{"height":1}')
+    (told,) = lines(provnode("init", "--config", config))
+    assert told["validator"] is True
