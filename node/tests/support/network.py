@@ -264,7 +264,7 @@ async def local_network(
     **params: int,
 ) -> AsyncIterator[LocalNetwork]:
     """Four validators (and `extra` nodes) that run until the block ends; `params` override PARAMS."""
-    network = LocalNetwork(root, extra, params, unlisted)
+    network = LocalNetwork(root, extra, params, unlisted=unlisted)
     try:
         if start:
             await network.start()
