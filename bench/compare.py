@@ -108,6 +108,7 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=8_000, help="transactions that wait at a time")
     parser.add_argument("--provider", default="openssl", choices=sorted(_MOST), help="of cryptography")
     parser.add_argument("--alone", action="store_true", help="leave CometBFT out")
+    parser.add_argument("--signed", type=int, help="transactions signed in advance for a second of load")
     parser.add_argument("--soak", type=int, metavar="SECONDS", help="watch the nodes' memory instead")
     options = parser.parse_args()
     about = environment()
@@ -119,7 +120,7 @@ def main() -> None:
             roots[0], options.nodes, options.size, options.interval, options.in_flight, options.provider
         )
         seconds = options.soak or options.seconds
-        length = ours.sign(options.in_flight + _MOST[options.provider] * seconds)
+        length = ours.sign(options.in_flight + (options.signed or _MOST[options.provider]) * seconds)
         found = {
             "bench": "compare",
             "environment": about,

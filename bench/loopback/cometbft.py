@@ -144,9 +144,9 @@ class CometBft:
 
 
 def _sent_at(tx: bytes) -> float:
-    """When the generator made a transaction: field 5 of its payload, a protobuf Timestamp."""
+    """When the generator made a transaction: field 4 of its payload, a protobuf Timestamp."""
     fields = _protobuf(bytes.fromhex(tx.removeprefix(b"a=").decode()))
-    moment = _protobuf(bytes(fields[5]))
+    moment = _protobuf(bytes(fields[4]))
     return int(moment[1]) + int(moment.get(2, 0)) / 1e9
 
 

@@ -59,7 +59,7 @@ def figures(seen: Sequence[tuple[int, float]], load: Load, warm_up: float) -> di
     in block intervals of the same run.
     """
     inside = [(height, at) for height, at in seen if load.began + warm_up <= at <= load.ended]
-    if len(inside) < 3:
+    if len(inside) < 2:
         raise RuntimeError(f"only {len(inside)} blocks were seen in {load.ended - load.began:.0f} s")
     (first, start), (last, end) = inside[0], inside[-1]
     times = dict(inside)

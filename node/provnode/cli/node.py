@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import signal
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ from provnode.storage.errors import StoreError
 # without an offer for so long (seconds), a node joins by all blocks
 _SNAPSHOT_PATIENCE = 60.0
 log = logging.getLogger(__name__)
+# new objects, then young collections, then older ones between collections
+_COLLECT = (20_000, 20, 20)
 _NO_LISTEN = "listen: is missing in the configuration; a client has no node to run"
 
 
@@ -151,6 +154,7 @@ async def _run(config: Config, setup: Setup) -> None:
     rpc = RpcServer(node)
     try:
         await _listen(config, node, rpc)
+        _spare_the_collector()
         ends = [asyncio.create_task(stopped.wait()), asyncio.create_task(node.failed())]
         done, waiting = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
@@ -189,6 +193,13 @@ async def _joined(setup: Setup, stopped: asyncio.Event) -> bool:
     except OSError as error:
         raise RefusalError(f"can't join: {error}") from None
     return not stopped.is_set()
+
+
+def _spare_the_collector() -> None:
+    """What a node keeps (modules, waiting transactions) holds no cycles: look for them seldom."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT)
 
 
 async def _listen(config: Config, node: Node, rpc: RpcServer) -> None:

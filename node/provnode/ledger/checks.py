@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from provnode.core.types import ValidatorSet
 from provnode.crypto.crl import RevocationList
@@ -42,8 +43,7 @@ NOBODY = Signer("", "", b"", founding=False)
 """Who signs a transaction that is its own proof."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedTx:
+class CheckedTx(Struct, frozen=True, gc=False):
     """A transaction of a registered signer (evidence: of NOBODY) whose signature and seals hold."""
 
     tx: Transaction

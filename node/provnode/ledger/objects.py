@@ -84,8 +84,7 @@ class Seal:
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class DataObject:
+class DataObject(Struct, frozen=True, gc=False):
     """A submission: one operation on one version of one object. `timestamp` is Unix time in seconds.
 
     `raw` is the canonical JSON of the whole, `raw_body` of the body. `conforms` says that the body was found

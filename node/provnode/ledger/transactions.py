@@ -40,8 +40,7 @@ KINDS = (KIND_OBJECT, KIND_REGISTER_USER, KIND_MEMBERSHIP, KIND_REVOCATION, KIND
 _FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(Struct, frozen=True, gc=False):
     """A decoded transaction. `leaf` is its Merkle leaf hash, which also names these very bytes."""
 
     raw: bytes

@@ -25,6 +25,8 @@ from provnode.net.sync import BATCH_BLOCKS, BATCH_BYTES, BlockSync
 from provnode.wire import MAX_FRAME_BYTES
 
 _TICK = 0.02
+# fewer and longer messages, each checked as one batch
+_SPREAD_SECONDS = 0.05
 _STATUS_SECONDS = 1.0
 _EVIDENCE_SECONDS = 5.0
 _RESEND_SECONDS = 0.25
@@ -214,11 +216,13 @@ class Gossip:
         await asyncio.gather(self._keep_talking(), self._keep_spreading())
 
     async def _keep_talking(self) -> None:
-        status_at = resend_at = evidence_at = 0.0
+        spread_at = status_at = resend_at = evidence_at = 0.0
         while True:
             await asyncio.sleep(_TICK)
             now = time.monotonic()
-            self._flush()
+            if now >= spread_at:
+                spread_at = now + _SPREAD_SECONDS
+                self._flush()
             self._request_blocks(now)
             if now >= status_at:
                 status_at = now + _STATUS_SECONDS

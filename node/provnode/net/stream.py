@@ -178,6 +178,9 @@ class Stream:
             self._writer.transport.abort()
 
     async def _drain(self) -> None:
+        transport = self._writer.transport
+        if transport.get_write_buffer_size() <= self._limits.write_backlog and not transport.is_closing():
+            return  # a time limit costs more than most writes
         try:
             async with asyncio.timeout(self._limits.write_seconds):
                 await self._writer.drain()
