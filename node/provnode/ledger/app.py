@@ -139,9 +139,7 @@ class Ledger(Views):
             for checked in transactions:
                 try:
                     if checked.txid in committed:
-                        raise TxError(
-                            TxCode.DUPLICATE, f"transaction {checked.txid.hex()} was committed before"
-                        )
+                        raise TxError(TxCode.DUPLICATE, f"{checked.txid.hex()} was committed before")
                     self._overlay(known).apply(checked, now_ms)
                 except TxError as error:
                     verdicts.append(error)
@@ -247,6 +245,7 @@ class Ledger(Views):
             self._tip = self._next_tip(block, certificate, outcome.membership)
         self._prepared.clear()
         self._nodes.settle(outcome.tree)
+        self._checker.forget(block.txs)
         changed = frozenset(one.kind for one in outcome.state)
         evidence = tuple(record_json(state) for state in outcome.state if state.kind == EVIDENCE)
         return Committed(row.height, row.block_id, tuple(outcome.txids), changed, evidence)

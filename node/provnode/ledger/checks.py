@@ -98,6 +98,13 @@ class Checker:
             verdicts[index] = self._judge(verdicts[index], good)
         return verdicts
 
+    def forget(self, raws: Sequence[bytes]) -> None:
+        """These are in a committed block: their verdicts are not needed any more."""
+        with self._lock:
+            for raw in raws:
+                if self._passed.pop(raw, None) is not None:
+                    self._bytes -= len(raw)
+
     def _parse(self, tx: Transaction) -> tuple[CheckedTx, list[Signature]]:
         if tx.kind == KIND_EVIDENCE:
             misconduct, parts = parse_misconduct(tx, self._genesis.hash, self._validators_at)

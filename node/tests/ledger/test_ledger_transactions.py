@@ -219,3 +219,12 @@ def test_a_malformed_registration_is_refused(ledger: Ledger, change: dict[str, A
     body = registration_body(CHAIN.provider, CHAIN.provider.generate(), "clerk@zjex", HASH)
     raw = CHAIN.tx({**body, **change}, kind="register_user")
     assert refusal(ledger, raw).code == TxCode.MALFORMED
+
+
+def test_verdicts_are_kept_until_the_commit_only(ledger: Ledger) -> None:
+    raw = CHAIN.tx(item("kept"))
+    ledger.screen([raw])
+    kept = ledger.screen([raw])[0]
+    assert ledger.screen([raw])[0] is kept  # not judged a second time
+    CHAIN.extend(ledger, raws=[raw])
+    assert ledger._checker._passed == {} and ledger._checker._bytes == 0
