@@ -88,13 +88,16 @@ def _compare(options: argparse.Namespace, ours: Provnode, theirs: CometBft | Non
     systems: list[Provnode | CometBft] = [ours] if theirs is None else [theirs, ours]
     for _ in range(options.rounds):
         rounds += [_round(system, options.seconds) for system in systems]
-    rates = {
-        system.name: statistics.mean(one["tx_per_second"] for one in rounds if one["system"] == system.name)
-        for system in systems
-    }
-    ratio = None if theirs is None else round(rates["provnode"] / rates["cometbft"], 3)
-    means = {name: round(rate, 1) for name, rate in rates.items()}
-    return {"ratio": ratio, "tx_per_second": means, "rounds": rounds}
+    found: dict[str, Any] = {}
+    for key in ("tx_per_second", "node_cpu_us_per_tx"):
+        means = {
+            system.name: round(statistics.mean(one[key] for one in rounds if one["system"] == system.name), 1)
+            for system in systems
+        }
+        # of the rates provnode's by CometBFT's; of the costs, which depend less on what else runs, likewise
+        ratio = None if theirs is None else round(means["provnode"] / means["cometbft"], 3)
+        found[key] = {**means, "ratio": ratio}
+    return {**found, "rounds": rounds}
 
 
 def main() -> None:
