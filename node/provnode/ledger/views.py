@@ -242,6 +242,9 @@ class Views:
     def _row(self, height: int) -> BlockRow:
         row = self.store.block(height)
         if row is None:
+            lowest = self.store.lowest()
+            if 0 < height < lowest:
+                raise NotFoundError(f"block {height} is not kept here, the oldest is {lowest}")
             raise NotFoundError(f"no block {height}, the newest is {self.store.height()}")
         return row
 

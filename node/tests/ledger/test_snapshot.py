@@ -13,6 +13,7 @@ from provnode import wire
 from provnode.crypto.hashing import sm3
 from provnode.ledger import snapshot
 from provnode.ledger.app import Ledger
+from provnode.ledger.errors import NotFoundError
 from provnode.ledger.membership import Action
 from provnode.ledger.snapshot import SnapshotError, check_manifest, export, rebuild
 from provnode.ledger.transactions import KIND_REGISTER_USER, registration_body
@@ -113,6 +114,14 @@ def test_a_joined_node_is_like_the_others(ledger: Ledger, tmp_path: Path) -> Non
     assert joined.state_root == ledger.state_root
     assert make(joined).manifest.content == make(ledger).manifest.content
     assert not list(tmp_path.glob("*.new*"))
+
+
+def test_what_a_joined_node_does_not_keep_is_said(ledger: Ledger, tmp_path: Path) -> None:
+    joined = join(make(ledger), tmp_path / "j.db")
+    with pytest.raises(NotFoundError, match=f"block 1 is not kept here, the oldest is {ledger.height}"):
+        joined.block(1)
+    with pytest.raises(NotFoundError, match="no block 99"):
+        joined.block(99)
 
 
 def test_each_height_around_a_change_of_the_validators_is_joined(tmp_path: Path) -> None:
