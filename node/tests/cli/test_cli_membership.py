@@ -57,7 +57,16 @@ def test_a_validator_is_proposed_approved_and_submitted(chain: Four, tmp_path: P
     before = listed(chain)
     assert before["sequence"] == 0 and len(before["validators"]) == 4 and before["pending"] == []
     config, proposal, new = chain.config("m1"), tmp_path / "change.json", chain.key()
-    wanted = ["--organisation", "zjfin", "--public-key", new, "--power", "1", "--out", proposal]
+    wanted: list[str | Path] = [
+        "--organisation",
+        "zjfin",
+        "--public-key",
+        new,
+        "--power",
+        "1",
+        "--out",
+        proposal,
+    ]
     place = ["--address", "127.0.0.9", "--port", "26656"]
     assert "address and port" in refusal(
         provnode("membership", "propose", "add", "v9", *wanted, "--config", config)

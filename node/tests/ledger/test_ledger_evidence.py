@@ -12,7 +12,7 @@ from provnode.core.types import Vote, VoteType
 from provnode.crypto.hashing import pack
 from provnode.ledger import merkle, tree
 from provnode.ledger.app import Ledger
-from provnode.ledger.canonical import encode
+from provnode.ledger.canonical import Json, encode
 from provnode.ledger.errors import BlockError, TxCode, TxError
 from provnode.ledger.execution import state_key, state_value
 from provnode.ledger.membership import Action
@@ -71,7 +71,7 @@ def test_misbehaviour_is_recorded_with_the_organisation(ledger: Ledger, kind: st
     committed = CHAIN.grow(ledger, raw(evidence))
     culprit = CHAIN.genesis.validators.get(evidence.validator)
     assert culprit is not None
-    record = {
+    record: dict[str, Json] = {
         "committed_height": 2,
         "evidence": wire.encode_evidence(evidence).hex(),
         "height": 1,

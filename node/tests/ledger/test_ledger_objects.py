@@ -276,7 +276,7 @@ def test_a_key_that_is_no_point_of_the_curve_is_a_bad_seal(ledger: Ledger) -> No
 
 def test_parse_gives_what_was_written() -> None:
     whole = item("x", 3, "update", {"a": 1})
-    checked: list[Json] = []
+    checked: list[tuple[object, ...]] = []
     found = parse_object(whole, encode(whole), lambda *asked: checked.append(asked))
     assert (found.raw, found.raw_body, found.conforms, checked) == (encode(whole), b'{"a":1}', False, [])
     assert (found.object_id, found.version, found.type, found.operation) == ("x", 3, "note", "update")

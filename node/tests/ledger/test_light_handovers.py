@@ -108,15 +108,14 @@ def test_a_trusted_point_does_not_go_back(ledger: Ledger, bundle: Json) -> None:
     assert later.trust.height == newest.height + 1
 
 
-def resigned(handover: Json, signers: list[Validator], chain: Council = CHAIN, **header: object) -> Json:
+def resigned(handover: Json, signers: list[Validator], chain: Council = CHAIN, **header: Any) -> Json:  # noqa: ANN401 - fields of many types
     """A handover with other words in its header, rightly signed by these."""
-    found = wire.Header(
-        **{
-            key: bytes.fromhex(value) if isinstance(value, str) and key not in TEXT else value
-            for key, value in handover["header"].items()
-            if key != "version"
-        }
-    )
+    words: dict[str, Any] = {
+        key: bytes.fromhex(value) if isinstance(value, str) and key not in TEXT else value
+        for key, value in handover["header"].items()
+        if key != "version"
+    }
+    found = wire.Header(**words)
     found = replace(found, **header)
     unsigned = Certificate(found.height, 0, found.block_id, ())
     message = wire.precommit_sign_bytes(CHAIN.genesis.hash, unsigned)

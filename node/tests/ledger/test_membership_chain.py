@@ -40,7 +40,7 @@ def refusal(ledger: Ledger, raw: bytes) -> TxError:
     return error.value
 
 
-def altered(raw: bytes, last_commit: Certificate | None = None, **header: object) -> bytes:
+def altered(raw: bytes, last_commit: Certificate | None = None, **header: Any) -> bytes:  # noqa: ANN401 - fields of many types
     """A block with other words in its header, and another certificate of its parent."""
     block = wire.decode_block(raw)
     return wire.encode_block(
@@ -131,7 +131,8 @@ def test_a_header_that_names_another_next_set_is_refused(ledger: Ledger) -> None
     raw = ledger.build_block(ledger.last_time_ms + 1, "v1", [])
     old, new = wire.validators_hash(ledger.validators), wire.decode_block(raw).header.next_validators_hash
     assert new != old
-    for key, value in (("next_validators_hash", old), ("validators_hash", new)):
+    wrong: tuple[tuple[str, Any], ...] = (("next_validators_hash", old), ("validators_hash", new))
+    for key, value in wrong:
         with pytest.raises(BlockError, match=f"^{key}: found"):
             ledger.validate_block(altered(raw, **{key: value}), 2**50)
 

@@ -73,7 +73,7 @@ def test_each_action_does_its_own_at_its_height_and_not_before() -> None:
     assert then.validators.get("v2") == new and [one.name for one in then.suspended] == ["v3"]
     assert then.places == {"v6": (member(6).organisation, PLACE)}
     later = then.at(HEIGHT + 11)
-    assert names(later) == ["v2", "v3", "v4", "v5", "v6"] and later.pending == later.suspended == ()
+    assert names(later) == ["v2", "v3", "v4", "v5", "v6"] and (later.pending, later.suspended) == ((), ())
     assert later == found.at(HEIGHT + 11) and later.sequence == 5
 
 

@@ -175,7 +175,7 @@ def forged(made: Made, change: Callable[[Any], Any]) -> Made:
     return Made(signed(content, made.manifest), chunks)
 
 
-def alter(kind: type, **fields: object) -> Callable[[Any], list[Any]]:
+def alter(kind: type[msgspec.Struct], **fields: Any) -> Callable[[Any], list[Any]]:  # noqa: ANN401 - fields of many types
     return lambda old: [msgspec.structs.replace(old, **fields) if isinstance(old, kind) else old]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from provnode.core.types import Validator
 from provnode.crypto.crl import read_crl
+from provnode.ledger.canonical import Json
 from provnode.ledger.changes import approve, change_json
 from provnode.ledger.membership import EARLIEST, Action, Change, Place
 from provnode.ledger.revocation import revocation_body
@@ -35,11 +36,11 @@ def change(
 
 async def enact(net: LocalNetwork, wanted: Change, via: str = "v2") -> None:
     """Have all organisations approve a change, commit it, and wait until it is in force everywhere."""
-    approvals = [
+    approvals: list[Json] = [
         approve(net.provider, key, f"client@{name}", net.genesis, wanted)
         for name, key in sorted(net.founders.items())
     ]
-    body = {"change": change_json(wanted), "approvals": approvals}
+    body: Json = {"change": change_json(wanted), "approvals": approvals}
     txid = await net.nodes[via].submit(net.sign("zjfin", "membership", body))
     await net.nodes[via].wait_committed(txid, PATIENCE)
     await net.reach(wanted.effective_height, seconds=PATIENCE)
