@@ -302,11 +302,18 @@ class Consensus:
         return [ValueReady(height, round_, block_id)]
 
     async def _send_proposal(self, unsigned: Proposal) -> list[Event]:
-        signer = self._signer
-        if signer is None:
+        signer, journal = self._signer, self._journal
+        if signer is None or journal is None:
             return []
+
+        def sign() -> Proposal:
+            # as with votes: a restart that came back to an earlier round could never vote there again, since
+            # the guard remembers this later place, and the votes it had cast there might have reached nobody
+            journal.sync()
+            return signer.proposal(unsigned)
+
         try:
-            signed = await self._threads.durably(lambda: signer.proposal(unsigned))
+            signed = await self._threads.durably(sign)
         except GuardError as error:
             log_event(log, logging.WARNING, "signer.refused", error=error)
             return []

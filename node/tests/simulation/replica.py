@@ -50,6 +50,8 @@ class Core:
     machine: type[Machine] = Machine
     validators: type[ValidatorSet] = ValidatorSet
     decide: Callable[[Signed | None, tuple[int, int, int], bytes], bytes | None] = decide
+    # whether what led to a proposal is on the disk before the proposal leaves, as it has to be for votes
+    sync_proposals: bool = True
 
     def equal_validators(self, number: int) -> ValidatorSet:
         """v1, v2, … of equal power."""
@@ -73,6 +75,8 @@ class Replica:
         self.synced = 0
         self.last_signed: Signed | None = None
         self.fuse: int | None = None
+        # its log's disk keeps nothing over a crash; what it signed last lies elsewhere
+        self.forgetful = False
         self.up = False
         self._world = world
         self._witness = witness
@@ -99,7 +103,7 @@ class Replica:
         self.up = False
         self.fuse = None
         self._life += 1
-        del self.log[self._world.random.randint(self.synced, len(self.log)) :]
+        del self.log[0 if self.forgetful else self._world.random.randint(self.synced, len(self.log)) :]
         self.synced = len(self.log)
         self._world.after(self._world.random.randint(20, 1500), self._boot, self)
 
@@ -240,6 +244,8 @@ class Replica:
         return []
 
     def _propose(self, unsigned: Proposal) -> list[Event]:
+        if self._core.sync_proposals:
+            self.synced = len(self.log)
         message = wire.proposal_sign_bytes(GENESIS, unsigned)
         signature = self._sign((unsigned.height, unsigned.round, 0), message)
         if signature is None:

@@ -13,8 +13,9 @@ from provnode import wire
 
 # a network without faults
 CALM_DELAY_MS = 20
-# a run takes some thousand steps; one that takes so many goes round in circles
-MOST_STEPS = 20_000
+# a run of four takes some thousand steps, of more as many times more as they have pairs; one that takes so
+# many for each pair goes round in circles
+MOST_STEPS = 1_250
 
 
 class CrashedError(Exception):
@@ -79,7 +80,8 @@ class World:
 
     def run(self, until: int, done: Callable[[], bool] = lambda: False) -> bool:
         """Let time pass up to `until`, or until `done`; tells whether it was."""
-        while self._queue and self._queue[0][0] <= until and self.steps < MOST_STEPS:
+        most = MOST_STEPS * len(self.members) ** 2
+        while self._queue and self._queue[0][0] <= until and self.steps < most:
             self.steps += 1
             self.now, _, call, owner = heapq.heappop(self._queue)
             try:
