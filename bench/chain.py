@@ -41,7 +41,9 @@ def _load(network: Network, seconds: float, in_flight: int) -> dict[str, Any]:
         "in_flight": in_flight,
         "seconds": seconds,
     }
-    argv = ["sudo", "-n", "python3", "-I", "-c", script, json.dumps(asked)]
+    # in place of the engine's own command, with what that is given to open its keys
+    argv = network.verb_argv(entrance, "submit", {})[:-2]
+    argv += ["/usr/bin/python3", "-I", "-c", script, json.dumps(asked)]
     done = network.host(entrance).run(shlex.join(argv))
     if done.rc != 0:
         sys.exit(f"{entrance}: the load generator failed: {done.stderr}")
