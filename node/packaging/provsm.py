@@ -65,7 +65,10 @@ def modules(go: Path, library: Path) -> list[Module]:
     """What the library says it was linked from, Go's own library first. Raises CompileError."""
     told = [line.split("\t") for line in run_go(go, "version", "-m", str(library)).splitlines()]
     release = told[0][0].rpartition(" ")[2].removeprefix("go")
-    found = [Module("std", release, _licence(Path(run_go(go, "env", "GOROOT").strip())))]
+    root = Path(run_go(go, "env", "GOROOT").strip())
+    # the Go that PyPI packs leaves out the file at its root; this is the same text, by the same authors
+    own = root if (root / "LICENSE").is_file() else root / "src/cmd/vendor/golang.org/x/sys"
+    found = [Module("std", release, _licence(own))]
     for line in told:
         if line[1:2] == ["dep"]:
             place = run_go(go, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", line[2])
