@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from provchain.spec import ChainSpec, SpecError, digest, json_schema, load
+from provchain.spec import ChainSpec, DocumentError, digest, json_schema, load
 
 app = typer.Typer(no_args_is_help=True, help="Check, digest and describe a chain.yml.")
 
@@ -58,7 +58,7 @@ def _load(file: Path, as_json: bool) -> ChainSpec:
     """Load, or print the problems and exit 1."""
     try:
         return load(file)
-    except SpecError as error:
+    except DocumentError as error:
         if as_json:
             _print({"file": str(file), "ok": False, "problems": [asdict(p) for p in error.problems]})
         else:

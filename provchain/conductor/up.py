@@ -25,7 +25,7 @@ _BIN = Path(sys.executable).parent
 def bring_up(network: str, reporter: Reporter) -> list[dict[str, Any]]:
     """Provision, install, start and prove a network; return its table, one row a host.
 
-    Raises SpecError for a bad chain.yml before anything is touched, ProvchainError for a failed step.
+    Raises DocumentError for a bad chain.yml before anything is touched, ProvchainError for a failed step.
     """
     spec = run_step(reporter, "spec", lambda detail: _spec(network))
     built = run_step(reporter, "package", lambda detail: _package(spec, detail))

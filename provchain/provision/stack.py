@@ -48,7 +48,7 @@ class Outputs:
 def up(spec_path: Path, on_event: Progress = _quiet) -> Outputs:
     """Make the network as described: look at what is there, repair it, make what is missing.
 
-    ``on_event`` gets a line for each thing that changes. Raises SpecError for a bad description and
+    ``on_event`` gets a line for each thing that changes. Raises DocumentError for a bad description and
     ProvchainError with the engine's words if something can't be made; calling it again continues.
     """
     stack = _open(_described(spec_path), on_event)

@@ -1,12 +1,13 @@
 """chain.yml → ChainSpec: parse, refuse, freeze, digest. Pure: reads one file, starts nothing."""
 
+from provchain.document import DocumentError, Problem
 from provchain.spec.flows import Listener, Permit, inbound, listeners, outbound, permits
 from provchain.spec.loading import digest, json_schema, load, loads
 from provchain.spec.model import ChainSpec, Endpoint, Flow, Host, Organisation, Zone
-from provchain.spec.problems import Problem, SpecError
 
 __all__ = [
     "ChainSpec",
+    "DocumentError",
     "Endpoint",
     "Flow",
     "Host",
@@ -14,7 +15,6 @@ __all__ = [
     "Organisation",
     "Permit",
     "Problem",
-    "SpecError",
     "Zone",
     "digest",
     "inbound",

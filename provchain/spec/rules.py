@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from provchain.document import Finding
 from provchain.spec import rules_chain, rules_network
 from provchain.spec.model import ChainSpec
-from provchain.spec.problems import Finding
 
 RULES = (*rules_chain.RULES, *rules_network.RULES)
 

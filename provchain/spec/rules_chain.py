@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 
+from provchain.document import Finding, KeyPath, key_text
 from provchain.spec.model import ChainSpec
-from provchain.spec.problems import Finding, KeyPath, key_text
 
 MIN_VALIDATORS = 4
 MIN_RPC_HOSTS = 2

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
+from provchain.document import Finding
 from provchain.spec.flows import SERVICES, offered, targets
 from provchain.spec.model import ChainSpec
-from provchain.spec.problems import Finding
 from provchain.spec.rules_chain import repeated
 
 LONGEST_PREFIX = 28

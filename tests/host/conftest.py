@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from provchain.lab import faults
 from provchain.paths import spec_file
-from provchain.spec import ChainSpec, SpecError, digest
+from provchain.spec import ChainSpec, DocumentError, digest
 from provchain.spec import load as load_spec
 from tests.host import engine as engines
 from tests.host import network as networks
@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("tests/host proves a running network: --network NAME is required")
     try:
         spec = load_spec(spec_file(name))
-    except SpecError as error:
+    except DocumentError as error:
         raise pytest.UsageError(str(error)) from error
     inventory = spec_file(name).with_name("hosts.yml")
     if not inventory.is_file():

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from provchain.spec import SpecError, Zone, load, loads
+from provchain.spec import DocumentError, Zone, load, loads
 from provchain.spec.codes import uscc_check_digit, valid_uscc
 
 HERE = Path(__file__).parent
@@ -80,7 +80,7 @@ def test_counts_of_validators_faults_and_power(count: int, faults: int, data: st
     if sound:
         assert len(loads(text).validators) == count
     else:
-        with pytest.raises(SpecError):
+        with pytest.raises(DocumentError):
             loads(text)
 
 
@@ -135,7 +135,7 @@ def test_host_keys_as_made_by_ssh_are_accepted(kind: tuple[str, ...], tmp_path: 
         spare = key.rstrip("=")
         other = spare[:-1] + chr(ord(spare[-1]) + 1) + "=" * (len(key) - len(spare))
         assert base64.b64decode(other.split()[1]) == base64.b64decode(key.split()[1])
-        with pytest.raises(SpecError):
+        with pytest.raises(DocumentError):
             loads(_with_key(other))
 
 
@@ -145,7 +145,7 @@ def test_a_host_key_cut_or_prolonged_anywhere_is_refused() -> None:
     kind, _, encoded = key.host_key.partition(" ")
     blob = base64.b64decode(encoded)
     for wrong in [blob[:end] for end in range(len(blob))] + [blob + b"\0"]:
-        with pytest.raises(SpecError):
+        with pytest.raises(DocumentError):
             loads(_with_key(f"{kind} {base64.b64encode(wrong).decode()}"))
 
 

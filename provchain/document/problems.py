@@ -1,4 +1,4 @@
-"""What is wrong with a chain.yml: where it stands, what was found, what is allowed."""
+"""What is wrong with a document: where it stands, what was found, what is allowed."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Problem:
         return "".join(letter if letter.isprintable() else "\ufffd" for letter in line)
 
 
-class SpecError(ProvchainError):
-    """A chain.yml that was refused, with all its problems in the order of their lines."""
+class DocumentError(ProvchainError):
+    """A document that was refused, with all its problems in the order of their lines."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         count = len(problems)

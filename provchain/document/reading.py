@@ -16,7 +16,7 @@ from ruamel.yaml import YAML, events
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
-from provchain.spec.problems import KeyPath, Problem, SpecError, key_text
+from provchain.document.problems import DocumentError, KeyPath, Problem, key_text
 
 MAX_BYTES = 1 << 20
 """A description of a hundred hosts takes some 40 kB; more than 1 MiB is a mistake or an attack."""
@@ -60,16 +60,19 @@ class Document:
         self.broken.update(path[:1])
 
 
-def read(path: Path) -> str:
-    """Return a file's text. Raises SpecError if it can't be read, is too large or is not UTF-8."""
+def read(path: Path, what: str) -> str:
+    """Return a file's text. Raises DocumentError if it can't be read, is too large or is not UTF-8.
+
+    ``what`` is what the file should be, in refusals: ``chain.yml``.
+    """
     file = str(path)
     try:
         if not path.is_file():
-            raise _refusal(file, 1, "no such file", "a readable chain.yml")
+            raise _refusal(file, 1, "no such file", f"a readable {what}")
         with path.open("rb") as source:
             raw = source.read(MAX_BYTES + 1)
     except OSError as error:
-        raise _refusal(file, 1, error.strerror or str(error), "a readable chain.yml") from None
+        raise _refusal(file, 1, error.strerror or str(error), f"a readable {what}") from None
     if len(raw) > MAX_BYTES:
         raise _refusal(file, 1, "a larger file", f"at most {MAX_BYTES} bytes")
     try:
@@ -80,7 +83,7 @@ def read(path: Path) -> str:
 
 
 def parse(text: str, file: str) -> Document:
-    """Read YAML text. Raises SpecError where reading can't go on; other problems are in the document."""
+    """Read YAML text. Raises DocumentError where reading can't go on; other problems are in the document."""
     document = Document(file)
     stream: Iterator[events.Event] = YAML(typ="safe", pure=True).parse(text)
     try:
@@ -96,7 +99,7 @@ def parse(text: str, file: str) -> Document:
     except (YAMLError, ValueError, OverflowError) as error:
         # the last two: escapes such as "\UFFFFFFFF" that no character has
         document.refuse((), f"a syntax error ({' '.join(str(error).split())})", "valid YAML", 1)
-    raise SpecError(tuple(document.problems))
+    raise DocumentError(tuple(document.problems))
 
 
 class _Builder:
@@ -183,14 +186,14 @@ class _Builder:
             raise self._stop(event, path, "an escape that is no character", "Unicode text")
         return text
 
-    def _stop(self, event: events.Event, path: KeyPath, found: str, allowed: str) -> SpecError:
+    def _stop(self, event: events.Event, path: KeyPath, found: str, allowed: str) -> DocumentError:
         self._document.refuse(path, found, allowed, _line(event))
-        return SpecError(tuple(self._document.problems))
+        return DocumentError(tuple(self._document.problems))
 
 
 def _line(event: events.Event) -> int:
     return int(event.start_mark.line) + 1
 
 
-def _refusal(file: str, line: int, found: str, allowed: str) -> SpecError:
-    return SpecError((Problem(file, line, "", found, allowed),))
+def _refusal(file: str, line: int, found: str, allowed: str) -> DocumentError:
+    return DocumentError((Problem(file, line, "", found, allowed),))
