@@ -43,6 +43,7 @@ def inventory(spec: ChainSpec, spec_path: Path, outputs: Outputs, ssh: Path) -> 
     children = {
         "nodes": _group(host.name for host in spec.hosts if host.name in nodes),
         "validators": _group(host.name for host in spec.hosts if host.name in validators),
+        "signers": _group(host.name for host in spec.signers),
         "clients": _group(host.name for host in spec.hosts if host.name not in nodes),
         **{
             f"zone_{zone.name}": _group(host.name for host in spec.hosts if host.zone == zone.name)

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from provchain.spec.codes import USCC_PATTERN, Region, valid_uscc
 
-NodeRole = Literal["validator", "full", "rpc", "bastion", "time"]
+NodeRole = Literal["validator", "full", "rpc", "bastion", "time", "signer"]
 ServiceName = Literal["ssh", "ntp", "p2p", "rpc"]
 OrganisationRole = Literal[
     "operator", "provincial_regulator", "government", "custodian", "vendor", "csrc_bureau"
@@ -184,7 +184,8 @@ class Host(_Model):
     """Its address in its zone."""
     roles: Annotated[tuple[NodeRole, ...], Field(min_length=1), AfterValidator(_distinct)]
     """validator: votes; full: follows without a vote; rpc: serves clients (needs one of these two);
-    bastion: the way in for SSH; time: NTP source of the others."""
+    bastion: the way in for SSH; time: NTP source of the others; signer: keeps a founding key of its
+    organisation, which submits objects and approves changes of the membership."""
     ssh: HostSsh | None = None
     """Required with the backend existing, refused with others."""
 
@@ -320,6 +321,11 @@ class ChainSpec(_Model):
     def validators(self) -> tuple[Host, ...]:
         """Return the hosts that vote, in the spec's order."""
         return tuple(host for host in self.hosts if "validator" in host.roles)
+
+    @property
+    def signers(self) -> tuple[Host, ...]:
+        """Return the hosts that keep a founding key of their organisation, in the spec's order."""
+        return tuple(host for host in self.hosts if "signer" in host.roles)
 
     def host(self, name: str) -> Host:
         """Return a host by name; raises KeyError."""

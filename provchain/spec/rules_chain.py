@@ -11,7 +11,7 @@ from provchain.spec.model import ChainSpec
 MIN_VALIDATORS = 4
 MIN_RPC_HOSTS = 2
 RESERVED_HOSTS = frozenset(
-    {"all", "clients", "localhost", "nodes", "op", "probe", "router", "ungrouped", "validators"}
+    {"all", "clients", "localhost", "nodes", "op", "probe", "router", "signers", "ungrouped", "validators"}
 )
 """Names of the operator station, of the lab's own parts and of groups in the inventory."""
 
@@ -108,6 +108,16 @@ def power_of_organisations(spec: ChainSpec) -> Iterator[Finding]:
             )
 
 
+def signers_of_organisations(spec: ChainSpec) -> Iterator[Finding]:
+    """Whoever has a vote can approve: a change takes a quorum of the organisations with a validator (A16)."""
+    signing = {host.organisation for host in spec.signers}
+    voting = {host.organisation for host in spec.validators}
+    for i, org in enumerate(spec.organisations):
+        if org.name in voting - signing:
+            found = f"{org.name} with a validator and no host with the role signer"
+            yield Finding(("organisations", i), found, "one, which approves changes for it")
+
+
 def rpc_hosts(spec: ChainSpec) -> Iterator[Finding]:
     """Two RPC nodes or more (A10, JR/T 0314-2024 clause 7) that do not fail together."""
     hosts = [host for host in spec.hosts if "rpc" in host.roles]
@@ -175,6 +185,7 @@ RULES = (
     (("hosts",), validator_count),
     (("hosts", "consensus"), validators_for_faults),
     (("hosts", "organisations"), power_of_organisations),
+    (("hosts", "organisations"), signers_of_organisations),
     (("hosts",), rpc_hosts),
     (("consensus",), block_holds_transaction),
     (("certificates",), renewal),

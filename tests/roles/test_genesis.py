@@ -16,10 +16,13 @@ from provchain.spec import load
 PLUGIN = REPOSITORY / "roles" / "provnode" / "action_plugins" / "provnode_genesis.py"
 
 
+Keys = dict[str, dict[str, str]]
+
+
 class Build(Protocol):
     """Runs the action with these keys."""
 
-    def __call__(self, keys: dict[str, str], check_mode: bool = False) -> dict[str, Any]: ...
+    def __call__(self, keys: Keys, check_mode: bool = False) -> dict[str, Any]: ...
 
 
 class Task:
@@ -39,7 +42,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     monkeypatch.setattr(module.ActionBase, "run", lambda self, tmp, task_vars: {})
     spec = load(spec_file("lab")).model_dump(mode="json")
 
-    def run(keys: dict[str, str], check_mode: bool = False) -> dict[str, Any]:
+    def run(keys: Keys, check_mode: bool = False) -> dict[str, Any]:
         action = module.ActionModule.__new__(module.ActionModule)
         args = {
             "file": str(tmp_path / "genesis.json"),
@@ -55,14 +58,35 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     return run
 
 
-KEYS = {name: f"04{number:0128x}" for number, name in enumerate(("v1", "v2", "v3", "v4", "a1", "m1"))}
+def _keys(first: int, *names: str) -> dict[str, str]:
+    return {name: f"04{number:0128x}" for number, name in enumerate(names, first)}
 
 
-def test_validators_vote_and_the_others_sign(build: Build, tmp_path: Path) -> None:
+KEYS = {
+    "consensus": _keys(0, "v1", "v2", "v3", "v4"),
+    "client": _keys(10, "v2", "v3", "v4", "a1", "m1"),
+}
+
+
+def without(purpose: str, *names: str) -> Keys:
+    """Return the keys but those of some hosts."""
+    return KEYS | {purpose: {name: key for name, key in KEYS[purpose].items() if name not in names}}
+
+
+def test_validators_vote_and_each_organisation_signs(build: Build, tmp_path: Path) -> None:
     genesis = json.loads(build(KEYS)["content"])
     assert [v["name"] for v in genesis["validators"]] == ["v1", "v2", "v3", "v4"]
-    assert [s["id"] for s in genesis["signers"]] == ["a1@zjex", "m1@zjex"]
-    assert genesis["validators"][1]["public_key"] == KEYS["v2"]
+    assert [s["id"] for s in genesis["signers"]] == [
+        "v2@zjfin",
+        "v3@zjdata",
+        "v4@zjcsd",
+        "a1@zjex",
+        "m1@zjex",
+    ]
+    voting = {v["organisation"] for v in genesis["validators"]}
+    assert {s["organisation"] for s in genesis["signers"]} == voting
+    assert genesis["validators"][1]["public_key"] == KEYS["consensus"]["v2"]
+    assert genesis["signers"][0]["public_key"] == KEYS["client"]["v2"]
     for one in genesis["organisations"]:
         assert one["ca"] == Authority(tmp_path / "pki", one["name"]).public_key()
     assert set(genesis["schemas"]) == {path.stem for path in (REPOSITORY / "examples/schemas").glob("*.json")}
@@ -79,17 +103,22 @@ def test_it_is_made_once(build: Build) -> None:
 def test_a_host_that_lost_its_key_is_refused(build: Build) -> None:
     """It would never take part again, and nobody would say why."""
     first = build(KEYS)
-    second = build(KEYS | {"v3": "04" + "ff" * 64, "m1": "04" + "ee" * 64})
+    second = build(
+        {
+            "consensus": KEYS["consensus"] | {"v3": "04" + "ff" * 64},
+            "client": KEYS["client"] | {"m1": "04" + "ee" * 64},
+        }
+    )
     assert second["failed"]
-    assert "v3 has another key now" in second["msg"]
-    assert "m1 has another key now" in second["msg"]
-    assert "v1" not in second["msg"]
+    assert "v3 has another consensus key now" in second["msg"]
+    assert "m1 has another client key now" in second["msg"]
+    assert "v1" not in second["msg"] and "v2" not in second["msg"]
     assert build(KEYS)["content"] == first["content"]
 
 
 def test_hosts_that_a_run_does_not_reach_are_not_judged(build: Build) -> None:
     build(KEYS)
-    assert not build({"v1": KEYS["v1"]}).get("failed")
+    assert not build({"consensus": {"v1": KEYS["consensus"]["v1"]}, "client": {}}).get("failed")
 
 
 def test_a_genesis_of_another_network_or_other_validators_is_refused(build: Build, tmp_path: Path) -> None:
@@ -103,9 +132,9 @@ def test_a_genesis_of_another_network_or_other_validators_is_refused(build: Buil
 
 
 def test_a_missing_key_is_refused_and_nothing_is_written(build: Build, tmp_path: Path) -> None:
-    result = build({name: key for name, key in KEYS.items() if name != "v3"})
+    result = build(without("consensus", "v3") | {"client": without("client", "v2", "v3")["client"]})
     assert result["failed"]
-    assert result["msg"] == "no public key of v3"
+    assert result["msg"] == "no consensus key of v3; no client key of v2; no client key of v3"
     assert not (tmp_path / "genesis.json").exists()
 
 

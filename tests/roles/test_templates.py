@@ -45,7 +45,10 @@ def variables(host: Host) -> dict[str, Any]:
         "provchain_facts": {"container": True},
         "provnode_validator": "validator" in host.roles,
         "provnode_client": not host.is_node,
-        "provnode_key": "/keys/signing.key",
+        "provnode_signer": "signer" in host.roles,
+        "provnode_consensus_key": "/keys/consensus.key",
+        "provnode_client_key": "/client/client.key",
+        "provnode_client_folder": "/client",
         **engine_shared(),
         "provnode_user": "provnode",
         **yaml.safe_load((ROLES / "os_base" / "defaults" / "main.yml").read_text(encoding="utf-8")),
@@ -159,6 +162,9 @@ def test_the_node_accepts_its_configuration(host: Host, tmp_path: Path) -> None:
     assert (config.name, config.organisation) == (host.name, host.organisation)
     assert {peer.name for peer in config.peers} == {one.name for one in SPEC.nodes} - {host.name}
     assert bool(config.consensus_key) == ("validator" in host.roles)
+    signs = "signer" in host.roles
+    assert config.client_id == (f"{host.name}@{host.organisation}" if signs else "")
+    assert bool(config.client_key) == signs
     assert (config.listen is not None) == host.is_node
     assert config.kek_credential == engine_shared()["provnode_kek"]
     permitted = {str(p.address) for p in outbound(SPEC, host) if p.service == "p2p"}

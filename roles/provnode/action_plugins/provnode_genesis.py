@@ -12,11 +12,14 @@ from ansible.plugins.action import ActionBase
 
 from provchain.pki import Authority
 
+PURPOSES = {"validator": "consensus", "signer": "client"}
+"""What the key of a host with a role is for."""
+
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
     """``provnode_genesis: {file, schemas, spec, keys, authorities}``: an existing file is never changed.
 
-    ``keys`` maps a host to its public key: a validator's consensus key, another host's client key.
+    ``keys`` maps ``consensus`` and ``client`` to public keys by host: those of validators and of signers.
     ``authorities`` is the folder of the organisations' authorities, whose public keys the genesis lists.
     """
 
@@ -35,9 +38,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             return result | {"changed": False, "content": content}
         if self._task.check_mode:
             return result | {"changed": True, "content": ""}
-        missing = [host["name"] for host in given["spec"]["hosts"] if not given["keys"].get(host["name"])]
+        missing = [
+            f"no {purpose} key of {host['name']}"
+            for role, purpose in PURPOSES.items()
+            for host in _having(given["spec"], role)
+            if host["name"] not in given["keys"][purpose]
+        ]
         if missing:
-            return result | {"failed": True, "msg": f"no public key of {', '.join(missing)}"}
+            return result | {"failed": True, "msg": "; ".join(missing)}
         genesis = _genesis(given["spec"], given["keys"], _schemas(Path(given["schemas"])))
         for one in genesis["organisations"]:
             one["ca"] = Authority(Path(given["authorities"]), one["name"]).public_key()
@@ -51,7 +59,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         return result | {"changed": True, "content": content}
 
 
-def strangers(genesis: dict[str, Any], spec: dict[str, Any], keys: dict[str, str], **_: object) -> list[str]:
+def strangers(
+    genesis: dict[str, Any], spec: dict[str, Any], keys: dict[str, dict[str, str]], **_: object
+) -> list[str]:
     """Return in what the hosts are not those of the genesis; a node with another key never takes part.
 
     A genesis is for good: a host that lost its key is restored from its backup, not made anew. Hosts that
@@ -59,20 +69,25 @@ def strangers(genesis: dict[str, Any], spec: dict[str, Any], keys: dict[str, str
     """
     voters = {one["name"]: one["public_key"] for one in genesis["validators"]}
     signers = {one["id"].split("@")[0]: one["public_key"] for one in genesis["signers"]}
+    known = {"consensus": voters, "client": signers}
     found = [
         f"{key} {genesis[key]} there, {spec[key]} in chain.yml"
         for key in ("network", "chain_id")
         if genesis[key] != spec[key]
     ]
-    for host in spec["hosts"]:
-        name = host["name"]
-        votes = "validator" in host["roles"]
-        if votes and name not in voters:
-            found.append(f"{name} is no validator there")
-        known = (voters if votes else signers).get(name)
-        if known and keys.get(name, known) != known:
-            found.append(f"{name} has another key now; restore it, or make a new network")
+    listed = [host["name"] for host in _having(spec, "validator")]
+    found += [f"{name} is no validator there" for name in listed if name not in voters]
+    for role, purpose in PURPOSES.items():
+        for host in _having(spec, role):
+            name = host["name"]
+            before = known[purpose].get(name)
+            if before and keys[purpose].get(name, before) != before:
+                found.append(f"{name} has another {purpose} key now; restore it, or make a new network")
     return found
+
+
+def _having(spec: dict[str, Any], role: str) -> list[dict[str, Any]]:
+    return [host for host in spec["hosts"] if role in host["roles"]]
 
 
 def _canonical(document: dict[str, Any]) -> str:
@@ -83,11 +98,11 @@ def _schemas(folder: Path) -> dict[str, Any]:
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
 
 
-def _genesis(spec: dict[str, Any], keys: dict[str, str], schemas: dict[str, Any]) -> dict[str, Any]:
+def _genesis(
+    spec: dict[str, Any], keys: dict[str, dict[str, str]], schemas: dict[str, Any]
+) -> dict[str, Any]:
     consensus = spec["consensus"]
     limits = ("max_block_bytes", "max_tx_bytes", "block_interval_ms", "propose_timeout_ms")
-    validators = [host for host in spec["hosts"] if "validator" in host["roles"]]
-    others = [host for host in spec["hosts"] if "validator" not in host["roles"]]
     return {
         "format": 1,
         "network": spec["network"],
@@ -97,16 +112,21 @@ def _genesis(spec: dict[str, Any], keys: dict[str, str], schemas: dict[str, Any]
             {key: one[key] for key in ("name", "title", "uscc", "role")} for one in spec["organisations"]
         ],
         "validators": [
-            {"name": h["name"], "organisation": h["organisation"], "public_key": keys[h["name"]], "power": 1}
-            for h in validators
+            {
+                "name": h["name"],
+                "organisation": h["organisation"],
+                "public_key": keys["consensus"][h["name"]],
+                "power": 1,
+            }
+            for h in _having(spec, "validator")
         ],
         "signers": [
             {
                 "id": f"{h['name']}@{h['organisation']}",
                 "organisation": h["organisation"],
-                "public_key": keys[h["name"]],
+                "public_key": keys["client"][h["name"]],
             }
-            for h in others
+            for h in _having(spec, "signer")
         ],
         "params": {key: consensus[key] for key in (*limits, "vote_timeout_ms", "timeout_delta_ms")},
         "schemas": schemas,

@@ -26,6 +26,7 @@ class Provnode:
     sandbox: Mapping[str, str] = {
         "AmbientCapabilities": "",
         "CapabilityBoundingSet": "",
+        "InaccessiblePaths": "/etc/provchain/client",
         "LimitCORE": "0",
         "LockPersonality": "yes",
         "MemoryDenyWriteExecute": "yes",
@@ -55,8 +56,10 @@ class Provnode:
         """Return the files of its private keys, each with what a sealed one begins with."""
         sealed = {"/etc/provchain/identity/tls.key": "provnode-sealed-key-1 tls "}
         if "validator" in host.roles:
-            return sealed | {"/var/lib/provnode/keys/consensus.key": "provnode-sealed-key-1 consensus "}
-        return sealed | {"/etc/provchain/client/client.key": "provnode-sealed-key-1 client "}
+            sealed["/var/lib/provnode/keys/consensus.key"] = "provnode-sealed-key-1 consensus "
+        if "signer" in host.roles:
+            sealed["/etc/provchain/client/client.key"] = "provnode-sealed-key-1 client "
+        return sealed
 
     def kept(self, host: Host) -> Sequence[Kept]:
         """Return its files on a host: keys, configuration, data."""
@@ -77,7 +80,7 @@ class Provnode:
         ]
         if "validator" in host.roles:
             kept.append(Kept("/var/lib/provnode/keys/consensus.key", own, own, "0600"))
-        else:
+        if "signer" in host.roles:
             kept.append(Kept("/etc/provchain/client", own, own, "0700", "directory"))
             kept.append(Kept("/etc/provchain/client/client.key", own, own, "0600"))
         if host.is_node:

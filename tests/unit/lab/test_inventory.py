@@ -46,6 +46,7 @@ def test_every_host_is_in_its_groups(written: Path) -> None:
     }
     assert groups["validators"] == {host.name for host in CHAIN.validators}
     assert groups["nodes"] == {host.name for host in CHAIN.nodes}
+    assert groups["signers"] == {host.name for host in CHAIN.hosts if "signer" in host.roles}
     assert groups["clients"] == {host.name for host in CHAIN.hosts} - groups["nodes"]
     for zone in CHAIN.zones:
         assert groups[f"zone_{zone.name}"] == {host.name for host in CHAIN.hosts if host.zone == zone.name}

@@ -63,7 +63,8 @@ def _with_validators(count: int, faults: int, of_first: int) -> str:
     lines = [line for line in GOOD.splitlines() if "[validator" not in line]
     hosts = [
         f"  - {{name: v{i}, zone: core, organisation: {'ex' if i <= of_first else 'fin'}, "
-        f"failure_domain: d{i}, address: 10.1.0.{i + 10}, roles: [validator{', rpc' if i == 1 else ''}]}}"
+        f"failure_domain: d{i}, address: 10.1.0.{i + 10}, "
+        f"roles: [validator, signer{', rpc' if i == 1 else ''}]}}"
         for i in range(1, count + 1)
     ]
     at = lines.index("hosts:") + 1
