@@ -30,7 +30,8 @@ _SPREAD_SECONDS = 0.05
 _STATUS_SECONDS = 1.0
 _EVIDENCE_SECONDS = 5.0
 _RESEND_SECONDS = 0.25
-_STALE_SECONDS = 2.0
+# what waited that long ago and still does is passed on
+STALE_SECONDS = 2.0
 _TX_BATCH_BYTES = 512 * 1024
 _TX_BATCH = 1024
 # of a state snapshot, to one peer, a second
@@ -88,6 +89,7 @@ class Gossip:
         genesis_hash: bytes,
         version: str,
         validators: Callable[[], ValidatorSet],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.sync = BlockSync(validators)
         self._host = host
@@ -95,6 +97,9 @@ class Gossip:
         self._genesis_hash = genesis_hash
         self._version = version
         self._validators = validators
+        self._clock = clock
+        self._due: dict[str, float] = {}
+        self._stale: set[bytes] = set()
         self._peers: PeerSet | None = None
         self._answered: dict[str, float] = {}
         self._served: dict[str, Bucket] = {}
@@ -163,7 +168,7 @@ class Gossip:
     async def _send_slowly(self, peer: Connection, message: wire.Message) -> None:
         """Serve a newcomer at no more than so many bytes a second: it reads no other message meanwhile."""
         body = wire.encode_message(message)
-        now = time.monotonic()
+        now = self._clock()
         bucket = self._served.setdefault(peer.name, Bucket(_SERVED_BYTES, MAX_FRAME_BYTES, now))
         wait = bucket.take(len(body), now)
         if wait:
@@ -171,7 +176,7 @@ class Gossip:
         peer.send(body, urgent=False)
 
     def _send_missing(self, peer: Connection, state: wire.RoundState) -> None:
-        now = time.monotonic()
+        now = self._clock()
         voting = self._host.voting()
         if voting is None or now < self._answered.get(peer.name, 0.0) + _RESEND_SECONDS / 2:
             return
@@ -180,7 +185,7 @@ class Gossip:
             peer.send(wire.encode_message(message), urgent=True)
 
     def _take_blocks(self, peer: Connection, blocks: tuple[tuple[bytes, Certificate], ...]) -> None:
-        now = time.monotonic()
+        now = self._clock()
         first = blocks[0][1].height if blocks else 0
         asked = self.sync.answered(peer.name, first, len(blocks), now)
         if asked and blocks and not self._host.offer_blocks(peer.name, blocks):
@@ -216,25 +221,30 @@ class Gossip:
         await asyncio.gather(self._keep_talking(), self._keep_spreading())
 
     async def _keep_talking(self) -> None:
-        spread_at = status_at = resend_at = evidence_at = 0.0
         while True:
             await asyncio.sleep(_TICK)
-            now = time.monotonic()
-            if now >= spread_at:
-                spread_at = now + _SPREAD_SECONDS
-                self._flush()
-            self._request_blocks(now)
-            if now >= status_at:
-                status_at = now + _STATUS_SECONDS
-                self.send_status()
-            if now >= evidence_at:
-                evidence_at = now + _EVIDENCE_SECONDS
-                self.send_evidence(self._host.pending_evidence())
-            if now >= resend_at:
-                resend_at = now + _RESEND_SECONDS
-                voting = self._host.voting()
-                if voting is not None:
-                    self._broadcast(round_state(voting[0]))
+            self.tick()
+
+    def tick(self) -> None:
+        """Send what is due by now."""
+        now = self._clock()
+        if self._is_due("spread", _SPREAD_SECONDS, now):
+            self._flush()
+        self._request_blocks(now)
+        if self._is_due("status", _STATUS_SECONDS, now):
+            self.send_status()
+        if self._is_due("evidence", _EVIDENCE_SECONDS, now):
+            self.send_evidence(self._host.pending_evidence())
+        if self._is_due("resend", _RESEND_SECONDS, now):
+            voting = self._host.voting()
+            if voting is not None:
+                self._broadcast(round_state(voting[0]))
+
+    def _is_due(self, what: str, seconds: float, now: float) -> bool:
+        if now < self._due.get(what, 0.0):
+            return False
+        self._due[what] = now + seconds
+        return True
 
     def _request_blocks(self, now: float) -> None:
         request = self.sync.next(self._host.height, now)
@@ -243,15 +253,17 @@ class Gossip:
             peer.send(wire.encode_message(wire.BlockRequest(request.height, request.count)), urgent=True)
 
     async def _keep_spreading(self) -> None:
-        """Whoever passed a transaction on to us may have passed it on to nobody else: pass on what waits."""
-        before: set[bytes] = set()
         while True:
-            await asyncio.sleep(_STALE_SECONDS)
-            waiting = await self._host.waiting_txs(_TX_BATCH_BYTES)
-            again = [tx for tx in waiting if tx in before]
-            before = set(waiting)
-            if again:
-                self._outbox.setdefault(None, []).extend(again)
+            await asyncio.sleep(STALE_SECONDS)
+            await self.spread_stale()
+
+    async def spread_stale(self) -> None:
+        """Whoever passed a transaction on to us may have passed it on to nobody else: pass on what waits."""
+        waiting = await self._host.waiting_txs(_TX_BATCH_BYTES)
+        again = [tx for tx in waiting if tx in self._stale]
+        self._stale = set(waiting)
+        if again:
+            self._outbox.setdefault(None, []).extend(again)
 
     def _flush(self) -> None:
         outbox, self._outbox = self._outbox, {}

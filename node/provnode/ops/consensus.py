@@ -6,9 +6,7 @@ One task does all of this, one thing after another, so there is no lock to forge
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -40,6 +38,7 @@ from provnode.ledger.errors import BlockError
 from provnode.ledger.mempool import Mempool
 from provnode.ledger.misconduct import MAX_PER_BLOCK, evidence_transaction
 from provnode.net.events import log_event
+from provnode.ops.clock import Clock, SystemClock, Timer
 from provnode.ops.evidence import EvidencePool
 from provnode.ops.inbox import BlocksFrom, Inbox, ProposalFrom
 from provnode.ops.intake import Intake
@@ -91,10 +90,12 @@ class Consensus:
         outlet: Outlet,
         provider: Provider,
         evidence: EvidencePool,
+        clock: Clock | None = None,
     ) -> None:
         self.inbox = Inbox()
         self.started = False
-        self.step_times = StepTimes()
+        self._clock = clock or SystemClock()
+        self.step_times = StepTimes(self._clock.monotonic)
         self._ledger = ledger
         self._mempool = mempool
         self._signer = signer
@@ -106,8 +107,8 @@ class Consensus:
         self._params = Params(params.propose_timeout_ms, params.vote_timeout_ms, params.timeout_delta_ms)
         self._interval = params.block_interval_ms / 1000
         self._intake = Intake(ledger.genesis.hash, threads, provider)
-        self._timers: list[asyncio.TimerHandle] = []
-        self._started_at = time.monotonic() - self._interval
+        self._timers: list[Timer] = []
+        self._started_at = self._clock.monotonic() - self._interval
         self._called = False
         self._new_height()
 
@@ -115,16 +116,20 @@ class Consensus:
 
     async def run(self) -> None:
         """Run until cancelled. Raises StoreError for a disk that can't be trusted."""
-        await self._replay()
+        await self.replay()
         while True:
-            await self.inbox.wait(self._patience())
-            await self._take_blocks()
-            await self._take_votes()
-            await self._take_proposals()
-            # timers last: what came in time counts, even if this task was busy when it came
-            await self._take_timeouts()
-            if not self.started and self._may_start():
-                await self._start()
+            await self.inbox.wait(self.patience())
+            await self.turn()
+
+    async def turn(self) -> None:
+        """Take what has come, and begin the height if it is time."""
+        await self._take_blocks()
+        await self._take_votes()
+        await self._take_proposals()
+        # timers last: what came in time counts, even if this task was busy when it came
+        await self._take_timeouts()
+        if not self.started and self._may_start():
+            await self._start()
 
     def _new_height(self) -> None:
         for timer in self._timers:
@@ -139,7 +144,8 @@ class Consensus:
         self.step_times.enter("wait", self.machine.height, 0)
         self._intake.new_height(self.inbox)
 
-    async def _replay(self) -> None:
+    async def replay(self) -> None:
+        """Continue the height where the process before this one ended. Raises StoreError."""
         if self._journal is None:
             return
         events, self.blocks = self._journal.replay()
@@ -152,11 +158,11 @@ class Consensus:
             log_event(log, logging.INFO, "consensus.replayed", height=self.machine.height, events=len(events))
         await self._carry_on(pending)
 
-    def _patience(self) -> float | None:
+    def patience(self) -> float | None:
         """Seconds until this node has a reason of its own to look again."""
         if self.started or self._outlet.behind(self._ledger.height):
             return 1.0
-        return max(0.0, self._start_time() - time.monotonic())
+        return max(0.0, self._start_time() - self._clock.monotonic())
 
     def _start_time(self) -> float:
         if self._called:
@@ -165,11 +171,11 @@ class Consensus:
         return self._started_at + intervals * self._interval
 
     def _may_start(self) -> bool:
-        return time.monotonic() >= self._start_time() and not self._outlet.behind(self._ledger.height)
+        return self._clock.monotonic() >= self._start_time() and not self._outlet.behind(self._ledger.height)
 
     async def _start(self) -> None:
         self.started = True
-        self._started_at = time.monotonic()
+        self._started_at = self._clock.monotonic()
         await self._feed([Start()])
 
     # --- intake
@@ -194,7 +200,7 @@ class Consensus:
         block_id = item.proposal.block_id
         valid = block_id in self.blocks  # proposed again, in a later round
         if not valid:
-            now_ms = time.time_ns() // 1_000_000
+            now_ms = self._clock.now_ms()
             try:
                 block = await self._threads.write(self._ledger.validate_block, item.block, now_ms)
                 if block.block_id != block_id:
@@ -264,8 +270,7 @@ class Consensus:
                 return await self._send_vote(vote)
             case ScheduleTimeout(step, height, round_, ms):
                 fired = TimeoutFired(step, height, round_)
-                loop = asyncio.get_running_loop()
-                self._timers.append(loop.call_later(ms / 1000, self.inbox.put_timeout, fired))
+                self._timers.append(self._clock.call_later(ms / 1000, self.inbox.put_timeout, fired))
             case Commit(certificate):
                 await self._commit(self.blocks[certificate.block_id], certificate)
             case DoubleVote(first, second):
@@ -295,7 +300,7 @@ class Consensus:
         evidence = self._evidence.pending()[:MAX_PER_BLOCK]
         txs = [evidence_transaction(genesis.hash, found) for found in evidence]
         txs += self._mempool.reap(genesis.params.max_block_bytes)
-        now_ms, me = time.time_ns() // 1_000_000, self.machine.me or ""
+        now_ms, me = self._clock.now_ms(), self.machine.me or ""
         raw = await self._threads.write(self._ledger.build_block, now_ms, me, txs)
         block_id = wire.decode_block(raw).block_id
         self._keep_block(block_id, raw)

@@ -45,10 +45,14 @@ class Threads:
                     raise
                 self.problem = str(error)
                 log_event(log, logging.ERROR, "store.refused", code=error.code, error=error)
-                await asyncio.sleep(_AGAIN_SECONDS)
+                await self.rest(_AGAIN_SECONDS)
             else:
                 self.problem = None
                 return result
+
+    async def rest(self, seconds: float) -> None:
+        """Let time pass."""
+        await asyncio.sleep(seconds)
 
     def close(self) -> None:
         """Wait for what runs; nothing else is begun."""
