@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from provchain.cli import report
+from provchain.cli.baseline import app as baseline_app
 from provchain.cli.spec import app as spec_app
 from provchain.errors import ProvchainError
 from provchain.paths import spec_file
@@ -25,6 +26,7 @@ app = typer.Typer(
     epilog="Example: provchain up --network lab",
 )
 app.add_typer(spec_app, name="spec")
+app.add_typer(baseline_app, name="baseline")
 
 
 def _known(network: str) -> str:

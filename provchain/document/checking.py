@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -37,16 +37,31 @@ def check(found: Document, model: type[Model], wording: Wording) -> Model | None
 
 
 def _note(found: Document, model: type[BaseModel], wording: Wording, details: Mapping[str, Any]) -> None:
-    path: KeyPath = details["loc"]
+    path = _written(found.data, details["loc"])
     kind, value = details["type"], details["input"]
     if kind == "missing":
         found.refuse(path, "nothing", "this key is required")
     elif kind == "extra_forbidden":
-        found.refuse(path, "an unknown key", "one of " + ", ".join(_known_keys(model, path[:-1])))
+        known = _known_keys(model, details["loc"][:-1])
+        found.refuse(path, "an unknown key", "one of " + ", ".join(known))
     else:
         key = path[-1] if path else ""
         allowed = wording.keys.get(key) or _allowed(wording, kind, details.get("ctx", {}), details["msg"])
         found.refuse(path, _shown(value), allowed)
+
+
+def _written(data: object, loc: KeyPath) -> KeyPath:
+    """Return a place as the document has it: without the names that a union's members have in the model."""
+    path: list[str | int] = []
+    for number, part in enumerate(loc):
+        if isinstance(data, dict) and (part in data or number == len(loc) - 1):
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        else:
+            continue
+        path.append(part)
+    return tuple(path)
 
 
 def _allowed(wording: Wording, kind: str, context: Mapping[str, Any], message: str) -> str:
@@ -56,11 +71,13 @@ def _allowed(wording: Wording, kind: str, context: Mapping[str, Any], message: s
         "int_type": "a whole number",
         "model_type": "a mapping of keys to values",
         "tuple_type": "a list",
+        "dict_type": "a mapping of keys to values",
+        "bool_type": "true or false",
     }
     if kind in texts:
         return texts[kind]
-    if kind == "literal_error":
-        return str(context["expected"]).replace("'", "")
+    if kind in ("literal_error", "union_tag_invalid"):
+        return str(context.get("expected") or context["expected_tags"]).replace("'", "")
     if kind == "string_pattern_mismatch":
         return wording.patterns[context["pattern"]]
     if kind == "value_error":
@@ -77,17 +94,39 @@ def _allowed(wording: Wording, kind: str, context: Mapping[str, Any], message: s
 
 def _known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
     """Return the keys that the mapping at a path may have."""
+    here: object = model
     for part in path:
-        if isinstance(part, str):
-            fields = {field.alias or name: field for name, field in model.model_fields.items()}
-            model = _model_of(fields[part].annotation)
-    return [field.alias or name for name, field in model.model_fields.items()]
+        here = _below(here, part)
+    names = (about.alias or name for one in _models(here) for name, about in one.model_fields.items())
+    return list(dict.fromkeys(names))
 
 
-def _model_of(annotation: object) -> type[BaseModel]:
+def _below(annotation: object, part: str | int) -> object:
+    """Return what stands under a key, a number, or a union member's name, as far as the types tell."""
+    models = list(_models(annotation))
+    tagged = [one for one in models if part in _tags(one)]
+    if tagged:
+        return tagged[0]
+    for one in models:
+        for name, about in one.model_fields.items():
+            if part == (about.alias or name):
+                return about.annotation
+    return annotation
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(_model_of(part) for part in get_args(annotation) if part not in (Ellipsis, type(None)))
+        yield annotation
+        return
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def _tags(model: type[BaseModel]) -> Iterator[object]:
+    """Yield the words by which a union knows this member."""
+    for about in model.model_fields.values():
+        if get_origin(about.annotation) is Literal:
+            yield from get_args(about.annotation)
 
 
 def _shown(value: object) -> str:

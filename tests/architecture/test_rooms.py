@@ -51,8 +51,12 @@ def test_the_suite_never_imports_the_node() -> None:
     assert offenders == []
 
 
-def test_the_spec_is_pure() -> None:
-    files = [path for path in PYTHON if name(path).startswith("provchain/spec/")]
+PURE = ("provchain/spec/", "provchain/document/", "provchain/baseline/")
+
+
+@pytest.mark.parametrize("room", PURE)
+def test_what_decides_is_pure(room: str) -> None:
+    files = [path for path in PYTHON if name(path).startswith(room)]
     assert files
     offenders = [(name(p), m) for p in files for m in imports(p) if m.split(".")[0] in IMPURE]
     assert offenders == []

@@ -1,0 +1,96 @@
+"""What was seen of a host: the output of named probes, and whether each could be looked at at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """How a probe ended."""
+
+    SEEN = "seen"
+    MISSING = "missing"
+    """The file or the command is not there, which is a fact as well."""
+    DENIED = "denied"
+    TIMEOUT = "timeout"
+    TRUNCATED = "truncated"
+    """It told more than is taken; half of an answer proves nothing."""
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Probe:
+    """One look at a host, read-only. ``id`` is its name; ``argv`` the command with absolute path.
+
+    With ``root`` it is run by sudo where the auditor is not root, so that exactly this command line is in
+    the auditor's sudo list. Build them with the functions below, so that equal looks have equal names.
+    """
+
+    id: str
+    argv: tuple[str, ...]
+    root: bool = False
+
+
+def command(*argv: str, root: bool = False) -> Probe:
+    """Return the probe that runs a command, named by its command line."""
+    return Probe("run:" + " ".join(argv), argv, root)
+
+
+def file(path: str, *, root: bool = False) -> Probe:
+    """Return the probe that reads a file. A path with ``*`` reads all that match, each under its name."""
+    return Probe(f"file:{path}", ("/usr/bin/cat", path), root)
+
+
+def attributes(path: str, *, root: bool = False) -> Probe:
+    """Return the probe of what a path is: kind, mode, owner, group, size, time of change, name."""
+    return Probe(f"stat:{path}", ("/usr/bin/stat", "-c", "%F|%a|%U|%G|%s|%Y|%n", path), root)
+
+
+class UnknownError(Exception):
+    """It could not be looked at; the message says why. Never a verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a probe told: exit code and text (standard output, decoded with replacement)."""
+
+    status: Status
+    code: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that was seen of one host, by the names of the probes. ``taken`` is Unix time in seconds."""
+
+    outputs: Mapping[str, Output]
+    taken: int = 0
+    unreachable: str = ""
+    """Why the host could not be reached; empty when it was."""
+    external: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What was seen from outside, by name: what an SSH server offers, for instance."""
+
+    def output(self, probe: Probe) -> Output:
+        """Return a probe's end. Raises UnknownError if it was not looked at, or not wholly."""
+        if self.unreachable:
+            raise UnknownError(f"host not reached: {self.unreachable}")
+        found = self.outputs.get(probe.id)
+        if found is None:
+            raise UnknownError(f"not looked at: {probe.id}")
+        if found.status not in (Status.SEEN, Status.MISSING):
+            raise UnknownError(f"{probe.id}: {found.status}")
+        return found
+
+    def text(self, probe: Probe) -> str | None:
+        """Return what a probe printed, or None where file or command is missing. Raises UnknownError."""
+        found = self.output(probe)
+        return None if found.status == Status.MISSING else found.text
+
+    def succeeded(self, probe: Probe) -> str:
+        """Return what a command printed that had to end with 0. Raises UnknownError where it did not."""
+        found = self.output(probe)
+        if found.status == Status.MISSING or found.code != 0:
+            raise UnknownError(f"{probe.id}: {found.status}, exit code {found.code}")
+        return found.text

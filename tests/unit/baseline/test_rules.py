@@ -1,0 +1,58 @@
+"""Every rule has a host that passes and one that fails, and every threshold is tried at its boundary."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from provchain.baseline import judge
+from provchain.baseline.observation import Verdict
+from tests.unit.baseline.casekit import CATALOG, STRICT, Case, cases
+
+CASES = list(cases())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_verdict(case: Case) -> None:
+    rule = CATALOG.rules[case.rule]
+    profile = STRICT
+    found = {
+        result.rule.id: result.observation
+        for result in judge.judge(profile, case.target, case.facts(profile.values))
+    }[rule.id]
+    assert found.verdict == Verdict(case.told["verdict"]), found
+    if found.verdict in (Verdict.COMPLIANT, Verdict.NONCOMPLIANT):
+        assert found.wanted, "a verdict without what was wanted explains nothing"
+        assert found.found, "a verdict without evidence proves nothing"
+    else:
+        assert found.reason
+
+
+@pytest.mark.parametrize("rule", CATALOG.rules)
+def test_a_rule_passes_and_fails(rule: str) -> None:
+    verdicts = {case.told["verdict"] for case in CASES if case.rule == rule}
+    assert {"compliant", "noncompliant"} <= verdicts
+
+
+@pytest.mark.parametrize("rule", CATALOG.rules)
+def test_a_threshold_is_tried_at_its_boundary(rule: str) -> None:
+    """What passes at the figure, fails one beyond it."""
+    told = {
+        verdict: json.dumps([c.told for c in CASES if c.rule == rule and c.told["verdict"] == verdict])
+        for verdict in ("compliant", "noncompliant")
+    }
+    for name, kind in CATALOG.rules[rule].check.thresholds().items():
+        if kind is int:
+            assert f"{{{name}}}" in told["compliant"]
+            assert f"{{{name}+1}}" in told["noncompliant"] or f"{{{name}-1}}" in told["noncompliant"]
+
+
+@pytest.mark.parametrize("rule", CATALOG.rules)
+def test_variants_are_tried(rule: str) -> None:
+    families = {case.told.get("family", "debian") for case in CASES if case.rule == rule}
+    assert set(CATALOG.rules[rule].variants) <= families
+
+
+def test_no_case_is_about_an_unknown_rule() -> None:
+    assert {case.rule for case in CASES} <= set(CATALOG.rules)
