@@ -76,6 +76,7 @@ def prepare(config: Config) -> Setup:
         next_key,
         kek,
         config.snapshot_interval,
+        config.keep_blocks,
     )
 
 

@@ -55,7 +55,7 @@ def restore(given: argparse.Namespace) -> int:
         work.mkdir(mode=0o700)
         try:
             manifest = unpack(given.file, work)
-            damage = _check(work, config)
+            damage, _, _ = _check(work, config)
             if damage:
                 worst = damage[0]
                 raise RefusalError(
@@ -83,22 +83,30 @@ def fsck(given: argparse.Namespace) -> int:
         raise RefusalError(f"{folder / STORE} is not there")
     with owned(folder):
         try:
-            damage = _check(folder, config)
+            damage, oldest, newest = _check(folder, config)
         except StoreError as error:
-            damage = [Damage("file", str(folder / STORE), str(error))]
+            damage, oldest, newest = [Damage("file", str(folder / STORE), str(error))], 0, 0
     if given.json:
-        print_json({"damage": [asdict(one) for one in damage]})
+        print_json(
+            {"damage": [asdict(one) for one in damage], "oldest_height": oldest, "newest_height": newest}
+        )
     else:
         for one in damage:
             print(f"{one.table} {one.row}: {one.problem}")
+        if oldest > 1:
+            print(
+                f"not verified, as they are not kept here: blocks 1 to {oldest - 1}, "
+                "and what the index of transactions says of them"
+            )
     return 1 if damage else 0
 
 
-def _check(folder: Path, config: Config) -> list[Damage]:
+def _check(folder: Path, config: Config) -> tuple[list[Damage], int, int]:
+    """The damage, and the heights of the oldest and the newest block that there are."""
     genesis, provider, kek = _trusted(config)
     store = Store(folder / STORE, open_sealing(folder, kek))
     try:
-        return verify(store, genesis, provider, _tell)
+        return verify(store, genesis, provider, _tell), store.lowest(), store.height()
     finally:
         store.close()
 

@@ -75,3 +75,11 @@ class GenesisError(Exception):
 
 class NotFoundError(Exception):
     """No such object, version, block or transaction on this node."""
+
+
+class PrunedError(NotFoundError):
+    """A block of the chain that is not kept on this node; `oldest` is the height of the oldest that is."""
+
+    def __init__(self, message: str, oldest: int) -> None:
+        super().__init__(f"{message} is not kept here, the oldest is {oldest}")
+        self.oldest = oldest

@@ -14,7 +14,7 @@ from provnode.core.types import Certificate, Validator, ValidatorSet
 from provnode.crypto.hashing import sm3
 from provnode.ledger import tree
 from provnode.ledger.canonical import Json, JsonObject, decode
-from provnode.ledger.errors import NotFoundError
+from provnode.ledger.errors import NotFoundError, PrunedError
 from provnode.ledger.execution import object_key, state_key, stored_lists, user_bytes
 from provnode.ledger.genesis import Genesis, Signer
 from provnode.ledger.misconduct import STATE_KIND as EVIDENCE
@@ -39,7 +39,10 @@ EVIDENCE_PAGE = 100
 
 
 class Views:
-    """Read access to the committed chain. Raises NotFoundError for what is not there."""
+    """Read access to the committed chain.
+
+    Raises NotFoundError for what is not there, PrunedError for blocks that are not kept on this node.
+    """
 
     def __init__(self, store: Store, genesis: Genesis) -> None:
         self.store = store
@@ -244,7 +247,7 @@ class Views:
         if row is None:
             lowest = self.store.lowest()
             if 0 < height < lowest:
-                raise NotFoundError(f"block {height} is not kept here, the oldest is {lowest}")
+                raise PrunedError(f"block {height}", lowest)
             raise NotFoundError(f"no block {height}, the newest is {self.store.height()}")
         return row
 

@@ -9,6 +9,7 @@ if it still waits after a while, because validators are connected to one another
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -18,12 +19,14 @@ from provnode.core.machine import Machine
 from provnode.core.types import Certificate, Proposal, ValidatorSet, Vote
 from provnode.net.connection import Connection
 from provnode.net.errors import NetError
+from provnode.net.events import log_event
 from provnode.net.limits import Bucket
 from provnode.net.peers import PeerSet, ProtocolError
 from provnode.net.resend import missing, round_state
 from provnode.net.sync import BATCH_BLOCKS, BATCH_BYTES, BlockSync
 from provnode.wire import MAX_FRAME_BYTES
 
+log = logging.getLogger(__name__)
 _TICK = 0.02
 # fewer and longer messages, each checked as one batch
 _SPREAD_SECONDS = 0.05
@@ -44,6 +47,10 @@ class Host(Protocol):
     @property
     def height(self) -> int:
         """The newest committed height."""
+
+    @property
+    def oldest(self) -> int:
+        """The height of the oldest block that is kept."""
 
     def voting(self) -> tuple[Machine, Mapping[bytes, bytes]] | None:
         """The machine and its blocks while a height is being decided."""
@@ -92,6 +99,8 @@ class Gossip:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.sync = BlockSync(validators)
+        # see `BlockSync.stranded`
+        self.stranded: int | None = None
         self._host = host
         self._network = network
         self._genesis_hash = genesis_hash
@@ -120,11 +129,12 @@ class Gossip:
     def check_hello(self, peer: str, body: bytes) -> None:
         """Refuse a peer of another chain or of an incompatible version (another major number)."""
         hello = check_hello(peer, body, self._genesis_hash, self._network, self._version)
-        self.sync.note(peer, hello.height)
+        # its status follows: until then it is asked for nothing older
+        self.sync.note(peer, hello.height, oldest=hello.height)
 
     def on_connected(self, peer: Connection) -> None:
         """Tell the newcomer where this node is."""
-        peer.send(wire.encode_message(wire.StatusMsg(self._host.height)), urgent=True)
+        peer.send(wire.encode_message(self._status()), urgent=True)
 
     def on_lost(self, peer: Connection) -> None:
         """Nothing can be asked of this peer any more."""
@@ -138,8 +148,8 @@ class Gossip:
         """Take one message. Raises ProtocolError."""
         host = self._host
         match decode_message(body):
-            case wire.StatusMsg(height=height):
-                self.sync.note(peer.name, height)
+            case wire.StatusMsg(height=height, oldest=oldest):
+                self.sync.note(peer.name, height, oldest)
             case wire.VoteMsg(vote):
                 host.offer_vote(peer.name, vote)
             case wire.ProposalMsg(proposal, block):
@@ -208,8 +218,11 @@ class Gossip:
             self._peers.broadcast(body, urgent=False, but=but)
 
     def send_status(self) -> None:
-        """Tell every peer this node's height."""
-        self._broadcast(wire.StatusMsg(self._host.height))
+        """Tell every peer which blocks this node has."""
+        self._broadcast(self._status())
+
+    def _status(self) -> wire.StatusMsg:
+        return wire.StatusMsg(self._host.height, self._host.oldest)
 
     def spread(self, txs: Sequence[bytes], source: str | None) -> None:
         """Pass on transactions that were taken in, from a peer or (None) from this node's own clients."""
@@ -233,6 +246,7 @@ class Gossip:
         self._request_blocks(now)
         if self._is_due("status", _STATUS_SECONDS, now):
             self.send_status()
+            self._tell_stranded(now)
         if self._is_due("evidence", _EVIDENCE_SECONDS, now):
             self.send_evidence(self._host.pending_evidence())
         if self._is_due("resend", _RESEND_SECONDS, now):
@@ -251,6 +265,11 @@ class Gossip:
         peer = self._peers and request and self._peers.connected.get(request.peer)
         if peer and request:
             peer.send(wire.encode_message(wire.BlockRequest(request.height, request.count)), urgent=True)
+
+    def _tell_stranded(self, now: float) -> None:
+        before, self.stranded = self.stranded, self.sync.stranded(self._host.height, now)
+        if before is None and self.stranded is not None:
+            log_event(log, logging.ERROR, "sync.stranded", height=self._host.height, oldest=self.stranded)
 
     async def _keep_spreading(self) -> None:
         while True:

@@ -37,14 +37,16 @@ class Request:
 class BlockSync:
     """One request at a time, to the peer that answers; a peer that doesn't is left alone for a while.
 
-    `heights` is what the connected peers have told, `validators` gives those of the next height.
+    `heights` and `oldest` are what the connected peers have told of their newest and oldest block,
+    `validators` gives those of the next height.
     """
 
     def __init__(self, validators: Callable[[], ValidatorSet]) -> None:
         self._validators = validators
         self.heights: dict[str, int] = {}
+        self.oldest: dict[str, int] = {}
         self._height = 0
-        self._since = 0.0
+        self._since = self._progress = 0.0
         self._asked: Request | None = None
         self._deadline = 0.0
         self._taken = 0
@@ -64,13 +66,25 @@ class BlockSync:
         ahead = (validators.get(name) for name, h in self.heights.items() if h >= height + _BEHIND)
         return sum(validator.power for validator in ahead if validator) >= validators.minority
 
-    def note(self, peer: str, height: int) -> None:
-        """A peer has told its height."""
-        self.heights[peer] = height
+    def stranded(self, height: int, now: float) -> int | None:
+        """Whether a node that stands at `height` can't go on by blocks: no peer that is ahead keeps the next.
+
+        Gives the height of the oldest block that any of them keeps, None while there is hope.
+        """
+        ahead = [name for name, reached in self.heights.items() if reached >= height + _BEHIND]
+        oldest = min((self.oldest[name] for name in ahead), default=0)
+        if oldest <= height + 1 or height != self._height or now < self._progress + _AVOIDED_SECONDS:
+            return None
+        return oldest
+
+    def note(self, peer: str, height: int, oldest: int = 1) -> None:
+        """A peer has told which blocks it has."""
+        self.heights[peer], self.oldest[peer] = height, oldest
 
     def forget(self, peer: str) -> None:
         """A peer is gone, and with it what it was asked for."""
         self.heights.pop(peer, None)
+        self.oldest.pop(peer, None)
         if self._asked is not None and self._asked.peer == peer:
             self._asked = None
 
@@ -94,7 +108,8 @@ class BlockSync:
     def next(self, height: int, now: float) -> Request | None:
         """What to ask for now, if anything; `height` is the ledger's."""
         if height != self._height or self.best <= height:
-            self._height, self._since = height, now
+            self._height = height
+            self._since = self._progress = now
         if self._asked is not None:
             if now < self._deadline:
                 return None
@@ -112,7 +127,7 @@ class BlockSync:
         able = sorted(
             (reached, name)
             for name, reached in self.heights.items()
-            if reached >= start and self._avoided.get(name, 0.0) <= now
+            if self.oldest[name] <= start <= reached and self._avoided.get(name, 0.0) <= now
         )
         if not able:
             return None

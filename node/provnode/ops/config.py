@@ -9,6 +9,9 @@ from typing import Annotated, Literal
 import msgspec
 
 _LONGEST = 256 * 1024
+# for peers that were away for a while
+FEWEST_BLOCKS = 1_000
+_SNAPSHOTS_COVERED = 3
 
 
 class ConfigError(Exception):
@@ -56,6 +59,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key that all of these and the TLS key are sealed under; without it they are plain PEM, for development.
     A validator makes a state snapshot every ``snapshot_interval`` blocks (0: none). ``sync`` is how a node
     without a store joins: by all blocks from the first on, or by a state snapshot of its peers.
+    ``keep_blocks`` is how many of the newest blocks are kept; 0 makes an archive, which keeps all.
     """
 
     name: Name
@@ -73,6 +77,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin_socket: str = "/run/provnode/admin.sock"
     provider: str = "native"
     snapshot_interval: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] = 0
+    keep_blocks: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] = 0
     sync: Literal["blocks", "snapshot"] = "blocks"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -90,12 +95,17 @@ def load_config(path: Path) -> Config:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{path}: {error}") from None
     names = [peer.name for peer in config.peers]
+    # two snapshots are offered at a time: who joined by the older one needs all blocks since
+    fewest = max(FEWEST_BLOCKS, _SNAPSHOTS_COVERED * config.snapshot_interval)
     rules = {
         "peers: a name occurs twice": len(set(names)) == len(names),
         "data_dir: is needed by a node that listens": config.listen is None or bool(config.data_dir),
         "client_key and client_id go together": bool(config.client_key) == bool(config.client_id),
         "listen: the ports must differ": config.listen is None
         or config.listen.p2p_port != config.listen.rpc_port,
+        f"keep_blocks: found {config.keep_blocks}, allowed: 0 (all), and {fewest} and more": not (
+            0 < config.keep_blocks < fewest
+        ),
     }
     for message, holds in rules.items():
         if not holds:

@@ -157,7 +157,7 @@ class Join:
             now = time.monotonic()
             if now >= said + _STATUS_SECONDS:
                 said = now
-                self._peers.broadcast(wire.encode_message(wire.StatusMsg(0)), urgent=True)
+                self._peers.broadcast(wire.encode_message(wire.StatusMsg(0, 0)), urgent=True)
             for name, peer in self._peers.connected.items():
                 if name not in self._refused and now >= self._asked.get(name, 0.0) + _ASK_SECONDS:
                     self._asked[name] = now

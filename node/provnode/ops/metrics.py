@@ -78,6 +78,7 @@ def render(
 
 def _chain(page: _Page, status: Status) -> None:
     page.value("provnode_height", "The newest committed height.", status.height)
+    page.value("provnode_oldest_height", "The height of the oldest block that is kept.", status.oldest_height)
     page.value("provnode_round", "The consensus round of the next height.", status.round)
     made = "When the newest block was made, Unix time."
     page.value("provnode_block_time_seconds", made, status.block_time_ms / 1000)
@@ -100,7 +101,8 @@ def _chain(page: _Page, status: Status) -> None:
     page.value("provnode_rekey_rows_done", "Rows of them that were.", done)
     ends = "When the node's certificate runs out, Unix time."
     page.value("provnode_certificate_expires_seconds", ends, status.certificate_expires.timestamp())
-    page.value("provnode_disk_problem", "1 while the disk refuses to store.", int(status.problem is not None))
+    stands = "1 while the disk refuses to store, or no peer keeps the blocks that are needed."
+    page.value("provnode_problem", stands, int(status.problem is not None))
 
 
 def _escape(text: str) -> str:

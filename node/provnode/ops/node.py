@@ -28,6 +28,7 @@ from provnode.ops.consensus import Consensus
 from provnode.ops.evidence import EvidencePool
 from provnode.ops.inbox import BlocksFrom, ProposalFrom, VoteFrom
 from provnode.ops.journal import Journal
+from provnode.ops.pruning import Pruning
 from provnode.ops.rekey import Rekeying
 from provnode.ops.signer import Signer
 from provnode.ops.snapshots import Snapshots
@@ -56,7 +57,7 @@ class Setup:
 
     `key` is the validator's consensus key, None for a node that is none; `next_key` is one that the chain is
     to list later, when the validator is re-keyed. With a `kek`, the ledger lies on the disk sealed. A state
-    snapshot is made every `snapshot_interval` blocks (0: never).
+    snapshot is made every `snapshot_interval` blocks (0: never), the newest `keep_blocks` are kept (0: all).
     """
 
     genesis: Genesis
@@ -70,6 +71,7 @@ class Setup:
     next_key: PrivateKey | None = None
     kek: Kek | None = None
     snapshot_interval: int = 0
+    keep_blocks: int = 0
 
 
 class Node:
@@ -91,6 +93,7 @@ class Node:
         except BaseException:
             self.store.close()
             raise
+        self._pruning = Pruning(self.store, setup.keep_blocks, self.ledger.height)
         self.rekeying = Rekeying(self.store, sealing, lambda: self.ledger.height)
         self.mempool = Mempool(self.ledger)
         self._threads = Threads()
@@ -164,6 +167,7 @@ class Node:
             ("gossip", self.gossip.run()),
             ("submissions", self._submissions.run()),
             ("rekeying", self.rekeying.run()),
+            ("pruning", self._pruning.run()),
         ):
             self._tasks.append(asyncio.create_task(work, name=name))
         log_event(log, logging.INFO, "node.started", node=self.identity.own.name, height=self.ledger.height)
@@ -217,6 +221,7 @@ class Node:
             genesis_hash=ledger.genesis.hash,
             validator=machine.me is not None,
             height=ledger.height,
+            oldest_height=self.oldest,
             block_id=ledger.last_block_id,
             block_time_ms=ledger.last_time_ms,
             state_root=ledger.state_root,
@@ -235,7 +240,15 @@ class Node:
             evidence_committed=dict(self._evidence_counts),
             rekey=self.rekeying.progress,
             certificate_expires=own.expires,
-            problem=self._threads.problem,
+            problem=self._threads.problem or self._stranded(),
+        )
+
+    def _stranded(self) -> str | None:
+        if self.gossip.stranded is None:
+            return None
+        return (
+            f"no peer keeps block {self.height + 1}, the oldest that one has is {self.gossip.stranded}: "
+            'move chain.sqlite* out of the data folder and start with sync = "snapshot"'
         )
 
     @property
@@ -256,6 +269,11 @@ class Node:
     def height(self) -> int:
         """The newest committed height."""
         return self.ledger.height
+
+    @property
+    def oldest(self) -> int:
+        """The height of the oldest block that is kept, 0 before the first."""
+        return self._pruning.oldest
 
     def voting(self) -> tuple[Machine, Mapping[bytes, bytes]] | None:
         """The machine and its blocks, once the height has begun."""
@@ -358,6 +376,7 @@ class Node:
             told = {name: found[name] for name in ("validator", "organisation", "height", "round", "kind")}
             log_event(log, logging.ERROR, "evidence.committed", **told)
         self._snapshots.committed(committed.height)
+        self._pruning.committed(committed.height)
         self._submissions.committed(committed)
         if changes.STATE_KIND in committed.state:
             self._meet()

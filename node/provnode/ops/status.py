@@ -18,8 +18,9 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The node at this moment. `problem` says why it stands still, if the disk refuses.
+    """The node at this moment. `problem` says why it stands still, if it does.
 
+    `oldest_height` is that of the oldest block that is kept, 0 before the first.
     `rekey` tells, while the data key is being changed, how many rows were looked at, of how many;
     `evidence_committed` tells how much misbehaviour the chain records of each organisation.
     """
@@ -32,6 +33,7 @@ class Status:
     genesis_hash: bytes
     validator: bool
     height: int
+    oldest_height: int
     block_id: bytes
     block_time_ms: int
     state_root: bytes

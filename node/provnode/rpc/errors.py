@@ -15,15 +15,19 @@ FORBIDDEN = -32004
 
 
 class RpcError(Exception):
-    """An error answer: a code, a message, and where there is one the chain's own code (``data.code``)."""
+    """An error answer: a code, a message, and where there is one the chain's own code (``data.code``).
 
-    def __init__(self, code: int, message: str, reason: str = "") -> None:
+    `more` is told beside that code.
+    """
+
+    def __init__(self, code: int, message: str, reason: str = "", **more: int) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.reason = reason
+        self._more = more
 
     def as_json(self) -> dict[str, object]:
         """Return the error object."""
         found: dict[str, object] = {"code": self.code, "message": self.message}
-        return found | {"data": {"code": self.reason}} if self.reason else found
+        return found | {"data": {"code": self.reason, **self._more}} if self.reason else found

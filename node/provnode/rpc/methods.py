@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from provnode.ledger.changes import membership_json
-from provnode.ledger.errors import NotFoundError, TxError
+from provnode.ledger.errors import NotFoundError, PrunedError, TxError
 from provnode.ledger.views import EVIDENCE_PAGE
 from provnode.net.events import log_event
 from provnode.ops import logs
@@ -94,6 +94,8 @@ class Methods:
             await caller.turn(max(0, min(len(params["transactions"]), MAX_SUBMITTED) - 1))
         try:
             return await entry.run(params)
+        except PrunedError as error:
+            raise RpcError(NOT_FOUND, str(error), "pruned", oldest_height=error.oldest) from None
         except NotFoundError as error:
             raise RpcError(NOT_FOUND, str(error), "not_found") from None
         except TxError as error:
@@ -243,6 +245,7 @@ def status_json(status: Status) -> dict[str, Any]:
         "chain_id": status.chain_id,
         "version": status.version,
         "height": status.height,
+        "oldest_height": status.oldest_height,
         "block_hash": status.block_id.hex(),
         "block_time": block_time.isoformat(timespec="milliseconds"),
         "state_root": status.state_root.hex(),

@@ -42,9 +42,13 @@ class Hello(Struct, frozen=True, array_like=True, tag=1, forbid_unknown_fields=T
 
 
 class StatusMsg(Struct, frozen=True, array_like=True, tag=2, forbid_unknown_fields=True):
-    """The height of the sender's newest block; 0 before the first."""
+    """The heights of the sender's newest and oldest block; the newest is 0 before the first.
+
+    Blocks below the oldest can't be asked of it: it has dropped them, or joined by a snapshot.
+    """
 
     height: KnownHeight
+    oldest: KnownHeight = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,12 @@ def test_where_no_node_runs_this_is_said(tmp_path: Path) -> None:
         ({"name": "v2"}, "the certificate is of 'v1' of 'zjex', the configuration of 'v2' of 'zjex'"),
         ({"identity": {"key": "/none", "cert": "/none", "trust_dir": "/none"}}, "/none: No such file"),
         ({"data_dir": "/proc/none"}, "/proc/none: "),
+        ({"keep_blocks": 999}, "keep_blocks: found 999, allowed: 0 (all), and 1000 and more"),
+        ({"keep_blocks": -1}, ">= 0 - at `$.keep_blocks`"),
+        (
+            {"keep_blocks": 29999, "snapshot_interval": 10000},
+            "found 29999, allowed: 0 (all), and 30000 and more",
+        ),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(

@@ -162,6 +162,7 @@ def test_a_peer_that_boasts_of_blocks_stops_nobody_and_forges_none(tmp_path: Pat
     async def action(net: LocalNetwork) -> None:
         node = net.nodes["v1"]
         stream = await join(net, height=1_000_000)
+        await stream.write(frame(wire.encode_message(wire.StatusMsg(1_000_000))))
         while True:
             message = wire.decode_message(await read_frame(stream, LIMITS))
             if isinstance(message, wire.BlockRequest):

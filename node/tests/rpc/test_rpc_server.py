@@ -269,7 +269,7 @@ def test_health_and_metrics_tell_how_the_node_is(tmp_path: Path) -> None:
         assert re.search(r"^provnode_store_bytes [1-9]\d+$", text, re.MULTILINE)
         it.node._threads.problem = "disk_full: no space"
         assert await get("/health") == (503, "disk_full: no space\n")
-        assert "provnode_disk_problem 1" in (await get("/metrics"))[1]
+        assert "provnode_problem 1" in (await get("/metrics"))[1]
 
     async def with_blocks(it: Served) -> None:
         await until(lambda: it.node.ledger.height >= 2, "a block whose commit was timed")

@@ -1,4 +1,7 @@
-"""A sealed store with blocks that can be told again, and a process that changes its key until killed."""
+"""A sealed store with blocks that can be told again, and a process that changes its key until killed.
+
+With `prune` as a second argument it drops old blocks instead.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 from provnode.crypto import get_provider
 from provnode.crypto.sealed import Kek
 from provnode.storage import rekey
+from provnode.storage.prune import prune
 from provnode.storage.sealing import Keyring
 from provnode.storage.store import BlockRow, BlockWrite, HeadRow, Store, VersionRow
 
@@ -48,10 +52,22 @@ def verify(store: Store, upto: int, first: int = 1) -> None:
         assert version is not None and (version.snapshot, version.submitted) == (_SNAPSHOT, _SUBMITTED)
 
 
+def dropping(store: Store) -> None:
+    """Commit blocks and keep the newest ten, for ever."""
+    while True:
+        height = store.height() + 1
+        store.commit(block(height))
+        print("block", height, flush=True)
+        if height % 8 == 0:
+            prune(store, height - 9)
+
+
 def main() -> None:
     """Finish a change that was under way, then change the key again and again, with blocks between."""
     store, keyring = place(Path(sys.argv[1]))
     print("ready", flush=True)
+    if sys.argv[2:] == ["prune"]:
+        dropping(store)
     while True:
         if len(keyring.numbers) == 1:
             rekey.begin(store, keyring)

@@ -81,6 +81,7 @@ class LocalNetwork:
     snapshot_interval: int = 0
     unlisted: tuple[str, ...] = ()
     keks: dict[str, Kek] = field(default_factory=dict)
+    keep_blocks: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.provider = get_provider("openssl")
@@ -156,6 +157,7 @@ class LocalNetwork:
             ],
             next_key=self.next_keys.get(name),
             snapshot_interval=self.snapshot_interval,
+            keep_blocks=self.keep_blocks.get(name, 0),
             kek=self.keks.get(name),
         )
 

@@ -96,7 +96,7 @@ messages = st.one_of(
         height=st.integers(0, MAX_HEIGHT),
         version=st.text(min_size=1, max_size=32),
     ),
-    st.builds(wire.StatusMsg, height=st.integers(0, MAX_HEIGHT)),
+    st.builds(wire.StatusMsg, height=st.integers(0, MAX_HEIGHT), oldest=st.integers(0, MAX_HEIGHT)),
     st.builds(wire.ProposalMsg, proposals, st.binary(min_size=1, max_size=300)),
     st.builds(wire.VoteMsg, votes),
     st.builds(wire.TxMsg, txs.filter(bool)),

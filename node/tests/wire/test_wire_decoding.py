@@ -203,13 +203,14 @@ def test_out_of_bounds_is_refused(decode: Any, raw: bytes) -> None:  # noqa: ANN
 
 def test_the_longest_way_to_write_a_number_is_refused() -> None:
     raw = wire.encode_message(wire.StatusMsg(7))
-    assert raw == b"\x92\x02\x07"
+    assert raw == b"\x93\x02\x07\x01"
     assert wire.decode_message(raw) == wire.StatusMsg(7)
     for longer in (
-        b"\x92\x02\xcc\x07",
-        b"\x92\x02\xcd\x00\x07",
-        b"\xdc\x00\x02\x02\x07",
-        b"\x92\xd0\x02\x07",
+        b"\x92\x02\x07",
+        b"\x93\x02\xcc\x07\x01",
+        b"\x93\x02\xcd\x00\x07\x01",
+        b"\xdc\x00\x03\x02\x07\x01",
+        b"\x93\xd0\x02\x07\x01",
     ):
         with pytest.raises(wire.WireError, match="shortest"):
             wire.decode_message(longer)

@@ -66,7 +66,7 @@ MADE: dict[str, Callable[[], bytes]] = {
     "signed for a certificate": lambda: wire.precommit_sign_bytes(GENESIS, CERTIFICATE),
     "signed for a proposal": lambda: wire.proposal_sign_bytes(GENESIS, PROPOSAL),
     "hello": lambda: wire.encode_message(wire.Hello(GENESIS, "lab", 7, "0.1.0")),
-    "status": lambda: wire.encode_message(wire.StatusMsg(7)),
+    "status": lambda: wire.encode_message(wire.StatusMsg(7, 3)),
     "proposal message": lambda: wire.encode_message(wire.ProposalMsg(PROPOSAL, b"block")),
     "vote message": lambda: wire.encode_message(wire.VoteMsg(PREVOTE)),
     "transactions": lambda: wire.encode_message(wire.TxMsg((b"a", b"b"))),
