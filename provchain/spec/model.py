@@ -186,6 +186,8 @@ class Host(_Model):
     """validator: votes; full: follows without a vote; rpc: serves clients (needs one of these two);
     bastion: the way in for SSH; time: NTP source of the others; signer: keeps a founding key of its
     organisation, which submits objects and approves changes of the membership."""
+    keep_blocks: int = Field(default=0, ge=0, le=1_000_000_000)
+    """How many of the newest blocks a node keeps: 0 for an archive, which keeps all, else 1,000 or more."""
     ssh: HostSsh | None = None
     """Required with the backend existing, refused with others."""
 

@@ -10,6 +10,8 @@ from provchain.spec.model import ChainSpec
 
 MIN_VALIDATORS = 4
 MIN_RPC_HOSTS = 2
+MIN_ARCHIVES = 2
+MIN_KEPT_BLOCKS = 1_000
 RESERVED_HOSTS = frozenset(
     {"all", "clients", "localhost", "nodes", "op", "probe", "router", "signers", "ungrouped", "validators"}
 )
@@ -75,6 +77,19 @@ def host_roles(spec: ChainSpec) -> Iterator[Finding]:
         yield Finding(
             ("hosts",), "no host with the role time", "at least 1, as the others have no other clock"
         )
+
+
+def archives(spec: ChainSpec) -> Iterator[Finding]:
+    """Two nodes or more keep all blocks, the others enough for peers that were away for a while."""
+    for i, host in enumerate(spec.hosts):
+        path, found = ("hosts", i, "keep_blocks"), host.keep_blocks
+        if found and not host.is_node:
+            yield Finding(path, str(found), "none on a host that is no node")
+        elif 0 < found < MIN_KEPT_BLOCKS:
+            yield Finding(path, str(found), f"0 (all), or at least {MIN_KEPT_BLOCKS}")
+    count = sum(host.keep_blocks == 0 for host in spec.nodes)
+    if spec.nodes and count < MIN_ARCHIVES:
+        yield Finding(("hosts",), f"{count} nodes that keep all blocks", f"at least {MIN_ARCHIVES}")
 
 
 def validator_count(spec: ChainSpec) -> Iterator[Finding]:
@@ -182,6 +197,7 @@ RULES = (
     (("hosts",), host_names),
     (("hosts", "organisations"), host_owners),
     (("hosts",), host_roles),
+    (("hosts",), archives),
     (("hosts",), validator_count),
     (("hosts", "consensus"), validators_for_faults),
     (("hosts", "organisations"), power_of_organisations),

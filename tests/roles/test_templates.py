@@ -166,6 +166,9 @@ def test_the_node_accepts_its_configuration(host: Host, tmp_path: Path) -> None:
     assert config.client_id == (f"{host.name}@{host.organisation}" if signs else "")
     assert bool(config.client_key) == signs
     assert (config.listen is not None) == host.is_node
+    pruned = host.model_copy(update={"keep_blocks": 5000})
+    path.write_text(render("provnode", "config.toml", pruned), encoding="utf-8")
+    assert (config.keep_blocks, load_config(path).keep_blocks) == (0, 5000 * host.is_node)
     assert config.kek_credential == engine_shared()["provnode_kek"]
     permitted = {str(p.address) for p in outbound(SPEC, host) if p.service == "p2p"}
     assert all(peer.address in permitted for peer in config.peers if peer.dial)
