@@ -77,7 +77,8 @@ class Control(Record):
     status: Literal["automated", "partly", "attestation", "not_applicable"]
     """How far it is shown: wholly by rules; by rules and an attestation; by an attestation; not at all."""
     reason: Text | None = None
-    """What is left to people (partly), or why it has no object (not_applicable)."""
+    """What is left to people (partly), which document shows it (attestation), or why it has no object
+    (not_applicable)."""
 
 
 class ControlFile(Record):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from provchain.baseline import catalog, schemas
+from provchain.baseline import catalog, coverage, schemas
 from provchain.cli import report
 
 app = typer.Typer(no_args_is_help=True, help="Check the Level-3 catalog and write what is made from it.")
@@ -28,3 +28,9 @@ def check(
 def schemas_(folder: Annotated[Path, typer.Argument(help="where to write them", file_okay=False)]) -> None:
     """Write the JSON Schemas of the catalog's files, for editors that complete and check while typing."""
     schemas.write(folder)
+
+
+@app.command("coverage", epilog="Example: provchain baseline coverage docs/coverage.md")
+def coverage_(path: Annotated[Path, typer.Argument(help="where to write it", dir_okay=False)]) -> None:
+    """Write the table of every clause, how it is shown, and what is left to people."""
+    path.write_text(coverage.table(catalog.load()), encoding="utf-8")

@@ -108,6 +108,12 @@ REFUSED = {
     "unruled": (_edit(RULES, "[22239.8.1.4.1.b]", "[]"), "rules[0].clauses", "at least 1"),
     "attested": (_edit(CONTROLS, "automated", "attestation"), "status", "a rule names this clause"),
     "partly": (_edit(CONTROLS, "automated", "partly"), "reason", "what is left to people"),
+    "by-whom": (_edit(CONTROLS, "automated", "attestation"), "reason", "what is left to people"),
+    "shown-by-none": (
+        _edit(RULES, "8.1.4.1.b]", "8.1.4.1.c]"),
+        "a.yml:9: controls[0].status",
+        "attestation, until a rule names this clause",
+    ),
     "standard": (
         _edit(CONTROLS, "GB/T 22239-2019", "JR/T 0184-2020"),
         "controls[0].id",
