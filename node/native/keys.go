@@ -36,11 +36,13 @@ type publicKey struct {
 	z   []byte
 }
 
-// digest is e = SM3(Z | message) of GB/T 32918.2, 6.1 and 7.1.
-func (key *publicKey) digest(message []byte) []byte {
+// digest is e = SM3(Z | message) of GB/T 32918.2, 6.1 and 7.1; the message may come in parts.
+func (key *publicKey) digest(message ...[]byte) []byte {
 	state := sm3.New()
 	state.Write(key.z)
-	state.Write(message)
+	for _, part := range message {
+		state.Write(part)
+	}
 	return state.Sum(nil)
 }
 

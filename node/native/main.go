@@ -28,7 +28,7 @@ import (
 )
 
 // The calls below and what they take; it grows when one of them changes.
-const abi = 1
+const abi = 2
 
 const (
 	done    = 0
@@ -39,6 +39,8 @@ const (
 const (
 	nonceBytes = 12
 	tagBytes   = 16
+	// The DER of two integers below 2^256; nothing longer is a signature.
+	maxSignature = 72
 	// Batches of fewer are done by the calling thread.
 	minParallelVerify = 4
 	minParallelHash   = 64 * 1024 // bytes

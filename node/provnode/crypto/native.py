@@ -22,16 +22,21 @@ from provnode.crypto.provider import (
     PUBLIC_KEY_BYTES,
     SEAL_BYTES,
     CryptoError,
+    Form,
     PrivateKey,
+    Reading,
     check_seal_key,
 )
 
 LIBRARY_VARIABLE = "PROVNODE_LIBPROVSM"
 """Names another place of the library, for a tree that is not installed."""
 _BESIDE = Path(__file__).with_name("libprovsm.so")
-_ABI = 1
+_ABI = 2
 _DIGEST_BYTES = 32
 _NO_KEY = bytes(PUBLIC_KEY_BYTES)
+# of a transaction that was read: numbers, and bytes of hashes
+_PLACES = 7
+_HASHES = 4 * _DIGEST_BYTES
 _CALLS = """
 int32_t provsm_abi(void);
 int32_t provsm_hash_batch(const char *, uint64_t, const char *, uint64_t *, uint64_t, uint64_t, char *);
@@ -44,6 +49,9 @@ int32_t provsm_free(uint64_t);
 int32_t provsm_sign(uint64_t, const char *, uint64_t, char *, uint64_t *);
 int32_t provsm_seal(const char *, const char *, uint64_t, const char *, uint64_t, char *);
 int32_t provsm_open(const char *, const char *, uint64_t, const char *, uint64_t, char *);
+int32_t provsm_read_transactions(const char *, uint64_t *, uint64_t, const char *, uint64_t *, uint64_t,
+                                 uint64_t, const char *, const char *, uint64_t *, uint64_t, uint64_t,
+                                 uint32_t *, char *, char *);
 """
 
 
@@ -153,6 +161,34 @@ class Native:
         _check(done, "hash")
         found = bytes(digests)
         return [found[at : at + _DIGEST_BYTES] for at in range(0, len(found), _DIGEST_BYTES)]
+
+    def read_transactions(
+        self, form: Form, ids: Sequence[bytes], points: Sequence[bytes], raws: Sequence[bytes]
+    ) -> Reading:
+        """Read, hash and verify transactions of a form; uses all processors."""
+        parts = (form.payload, form.id, form.leaf, form.signed, form.part.encode())
+        common, names, data = b"".join(parts), b"".join(ids), b"".join(raws)
+        verdicts = bytearray(len(raws))
+        places, hashes = array("I", bytes(4 * _PLACES * len(raws))), bytearray(_HASHES * len(raws))
+        done = self._lib.provsm_read_transactions(
+            common,
+            self._lengths(parts),
+            len(common),
+            names,
+            self._lengths(ids),
+            len(names),
+            len(ids),
+            b"".join(points),
+            data,
+            self._lengths(raws),
+            len(data),
+            len(raws),
+            self._ffi.from_buffer("uint32_t[]", places),
+            self._out(hashes),
+            self._out(verdicts),
+        )
+        _check(done, "transactions")
+        return Reading(bytes(verdicts), places, bytes(hashes))
 
     def seal(self, key: bytes, plaintext: bytes, aad: bytes) -> bytes:
         """Encrypt by SM4-GCM: nonce, ciphertext, tag. Raises CryptoError."""

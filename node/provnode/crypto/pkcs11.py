@@ -22,7 +22,15 @@ import PyKCS11
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from provnode.crypto.hashing import sm3
-from provnode.crypto.provider import MAX_PEM, PUBLIC_KEY_BYTES, SM2_ID, CryptoError, PrivateKey, Provider
+from provnode.crypto.provider import (
+    MAX_PEM,
+    PUBLIC_KEY_BYTES,
+    SM2_ID,
+    CryptoError,
+    PrivateKey,
+    Provider,
+    TransactionReader,
+)
 
 _SCHEME = "pkcs11:"
 _PARTS = ("token", "object", "module-path", "pin-source", "x-sm2-sign")
@@ -68,6 +76,8 @@ class Pkcs11:
         self.hash_batch = software.hash_batch
         self.seal = software.seal
         self.open = software.open
+        if isinstance(software, TransactionReader):
+            self.read_transactions = software.read_transactions
 
     def generate(self) -> PrivateKey:
         """Refused: a token's key is made by its vendor's tool, under the organisation's rules for tokens."""

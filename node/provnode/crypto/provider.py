@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 from functools import cache
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 SM2_ID = b"1234567812345678"
 """The signer's distinguishing identifier, GB/T 35276: the default where none is agreed."""
@@ -88,6 +90,60 @@ class Provider(Protocol):
 
     def open(self, key: bytes, sealed: bytes, aad: bytes) -> bytes:
         """The plaintext of what `seal` made with this key and `aad`. Raises CryptoError if it was not."""
+
+
+class Verdict(IntEnum):
+    """What a `TransactionReader` says of a transaction; the numbers are the native library's."""
+
+    UNREAD = 0
+    """Not of the plain form, which says nothing about whether it is right."""
+    SIGNED = 1
+    """The signature holds."""
+    FORGED = 2
+    """The signature does not hold."""
+    UNKNOWN = 3
+    """The signer is not among those given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What all plain transactions of a chain have in common: pack([payload, signer id, signature]).
+
+    `payload` begins every payload, the rest of which is the body, packed as bytes: a JSON object in canonical
+    spelling. SM3 of `id` and pack([payload, signer id]) without its first byte is a transaction's id, SM3 of
+    `leaf` and all its bytes its leaf; `signed` and the id are what is signed. `part` is the key in the body
+    whose value is hashed for itself as well.
+    """
+
+    payload: bytes
+    id: bytes
+    leaf: bytes
+    signed: bytes
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What became of a batch of transactions.
+
+    `verdicts` has a `Verdict` each. Unless that is UNREAD, `places` has seven numbers each: the signer's
+    index (for UNKNOWN without meaning), where signature, body and its part begin and end; and `hashes` four
+    times 32 bytes: id, leaf, SM3 of the body and of its part.
+    """
+
+    verdicts: bytes
+    places: Sequence[int]
+    hashes: bytes
+
+
+@runtime_checkable
+class TransactionReader(Protocol):
+    """A provider that reads, hashes and verifies a batch of transactions in one call."""
+
+    def read_transactions(
+        self, form: Form, ids: Sequence[bytes], points: Sequence[bytes], raws: Sequence[bytes]
+    ) -> Reading:
+        """Read `raws` against the signers with these ids and public points of 65 bytes each."""
 
 
 def check_seal_key(key: bytes) -> None:

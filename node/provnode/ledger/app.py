@@ -136,11 +136,12 @@ class Ledger(Views):
             known = Known.of(self.store, transactions)
             # blocks are not judged by this index: a node that joined by a snapshot has only a part of it
             committed = self.store.committed([checked.txid for checked in transactions])
+            overlay = self._overlay(known)
             for checked in transactions:
                 try:
                     if checked.txid in committed:
                         raise TxError(TxCode.DUPLICATE, f"{checked.txid.hex()} was committed before")
-                    self._overlay(known).apply(checked, now_ms)
+                    overlay.judge(checked, now_ms)
                 except TxError as error:
                     verdicts.append(error)
                 else:

@@ -14,12 +14,13 @@ from msgspec import Struct
 
 from provnode.core.types import ValidatorSet
 from provnode.crypto.crl import RevocationList
-from provnode.crypto.provider import Provider
+from provnode.crypto.provider import Provider, TransactionReader
 from provnode.ledger.changes import ApprovedChange, parse_membership
 from provnode.ledger.errors import TxCode, TxError
 from provnode.ledger.genesis import Genesis, Signer
 from provnode.ledger.misconduct import Misconduct, parse_misconduct
 from provnode.ledger.objects import DataObject, parse_object, seal_bytes
+from provnode.ledger.quick import QuickReader
 from provnode.ledger.revocation import parse_revocation
 from provnode.ledger.transactions import (
     KIND_EVIDENCE,
@@ -33,8 +34,9 @@ from provnode.ledger.transactions import (
     registration_sign_bytes,
 )
 
-# parsed JSON takes several times its bytes: about 150 MiB of memory at most
-_CACHE_BYTES = 32 * 1024 * 1024
+# what fills the mempool and a block beside it: each is verified once. In memory it is about three times that.
+_CACHE_BYTES = 80 * 1024 * 1024
+_CACHE_COUNT = 40_000
 
 Content = DataObject | Registration | ApprovedChange | RevocationList | Misconduct
 Signature = tuple[bytes, bytes, bytes]
@@ -56,6 +58,15 @@ class CheckedTx(Struct, frozen=True, gc=False):
         return self.tx.txid
 
 
+class _Pending(Struct, frozen=True, gc=False):
+    """A transaction, at its place in the batch, whose signatures are still to be verified but for `held`."""
+
+    index: int
+    checked: CheckedTx
+    held: list[bool]
+    signatures: list[Signature]
+
+
 class Checker:
     """Checks transactions in batches and remembers those that passed."""
 
@@ -73,30 +84,69 @@ class Checker:
         self._passed: OrderedDict[bytes, CheckedTx] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
+        self._quick = QuickReader(provider, genesis) if isinstance(provider, TransactionReader) else None
 
     def check(self, raws: Sequence[bytes]) -> list[CheckedTx | TxError]:
         """One verdict for each, in order; all signatures go through the provider as one batch."""
-        verdicts: list[CheckedTx | TxError] = []
-        pending: list[tuple[int, list[Signature]]] = []
-        for raw in raws:
+        found: dict[int, CheckedTx | TxError] = {}
+        new: list[int] = []
+        for index, raw in enumerate(raws):
             checked = self._passed.get(raw)
-            if checked is not None:
-                verdicts.append(checked)
-                continue
+            if checked is None:
+                new.append(index)
+            else:
+                found[index] = checked
+        pending: list[_Pending] = []
+        if new and self._quick is not None:
+            new = self._read_quickly(self._quick, raws, new, found, pending)
+        for index in new:
             try:
-                tx = decode_transaction(raw, self._genesis.hash, self._genesis.params.max_tx_bytes)
+                tx = decode_transaction(raws[index], self._genesis.hash, self._genesis.params.max_tx_bytes)
                 checked, signatures = self._parse(tx)
-                pending.append((len(verdicts), signatures))
-                verdicts.append(checked)
+                pending.append(_Pending(index, checked, [], signatures))
             except TxError as error:
-                verdicts.append(error)
-        held = self._provider.verify_batch([one for _, signatures in pending for one in signatures])
+                found[index] = error
+        self._finish(pending, found)
+        return [found[index] for index in range(len(raws))]
+
+    def _read_quickly(
+        self,
+        quick: QuickReader,
+        raws: Sequence[bytes],
+        new: Sequence[int],
+        found: dict[int, CheckedTx | TxError],
+        pending: list[_Pending],
+    ) -> list[int]:
+        """Let the library read what it can; gives what is left to be read."""
+        left: list[int] = []
+        passed: list[CheckedTx] = []
+        for index, read in zip(new, quick.read([raws[index] for index in new]), strict=True):
+            if read is None:
+                left.append(index)
+                continue
+            checked = CheckedTx(read.tx, read.signer, read.content)
+            if read.signed and not read.content.seals:
+                found[index] = checked
+                passed.append(checked)
+            else:
+                pending.append(_Pending(index, checked, [read.signed], _seals(read.tx, read.content)))
+        self._remember(passed)
+        return left
+
+    def _finish(self, pending: Sequence[_Pending], found: dict[int, CheckedTx | TxError]) -> None:
+        """Verify the signatures that are left, as one batch."""
+        signatures = [one for waiting in pending for one in waiting.signatures]
+        held = self._provider.verify_batch(signatures) if signatures else []
         at = 0
-        for index, signatures in pending:
-            good = held[at : at + len(signatures)]
-            at += len(signatures)
-            verdicts[index] = self._judge(verdicts[index], good)
-        return verdicts
+        for waiting in pending:
+            good = waiting.held + held[at : at + len(waiting.signatures)]
+            at += len(waiting.signatures)
+            refusal = _refusal(waiting.checked, good)
+            found[waiting.index] = refusal or waiting.checked
+            if refusal is None:
+                self._remember([waiting.checked])
+                if self._quick is not None and waiting.checked.tx.kind == KIND_OBJECT:
+                    self._quick.learn(waiting.checked.signer)
 
     def forget(self, raws: Sequence[bytes]) -> None:
         """These are in a committed block: their verdicts are not needed any more."""
@@ -119,8 +169,7 @@ class Checker:
         """What a transaction carries, and the signatures inside it. Raises TxError."""
         if tx.kind == KIND_OBJECT:
             found = parse_object(tx.body, tx.raw_body, self._genesis.schemas.check)
-            message = seal_bytes(tx.body) if found.seals else b""
-            return found, [(seal.public_key, message, seal.signature) for seal in found.seals]
+            return found, _seals(tx, found)
         if tx.kind == KIND_MEMBERSHIP:
             _founding(signer)
             change = parse_membership(tx.body, self._genesis)
@@ -149,36 +198,42 @@ class Checker:
             raise TxError(TxCode.NOT_PERMITTED, f"the genesis lists no CA of {organisation}")
         return bytes.fromhex(ca)
 
-    def _judge(self, verdict: CheckedTx | TxError, held: list[bool]) -> CheckedTx | TxError:
-        if isinstance(verdict, TxError):
-            return verdict
-        if isinstance(verdict.content, Misconduct) and not all(held):
-            place, who = held.index(False), verdict.content.evidence.validator
-            return TxError(TxCode.BAD_EVIDENCE, f"evidence: signature {place} is not that of {who}")
-        if not held[0]:
-            return TxError(TxCode.BAD_SIGNATURE, f"not signed by the key of {verdict.signer.id}")
-        if not all(held):
-            if isinstance(verdict.content, Registration):
-                return TxError(TxCode.BAD_SIGNATURE, "body.proof: not made by the new user's key")
-            place = held.index(False) - 1
-            if isinstance(verdict.content, RevocationList):
-                return TxError(TxCode.BAD_CRL, "crl: not signed by the organisation's CA")
-            if isinstance(verdict.content, ApprovedChange):
-                who = verdict.content.approvals[place].organisation
-                return TxError(TxCode.BAD_APPROVAL, f"approvals: the signature of {who} does not hold")
-            return TxError(TxCode.BAD_SEAL, f"header.seal/{place}: the signature does not hold")
-        self._remember(verdict)
-        return verdict
-
-    def _remember(self, checked: CheckedTx) -> None:
+    def _remember(self, passed: Sequence[CheckedTx]) -> None:
         with self._lock:
-            if checked.tx.raw in self._passed:
-                return
-            self._passed[checked.tx.raw] = checked
-            self._bytes += len(checked.tx.raw)
-            while self._bytes > _CACHE_BYTES:
-                _, oldest = self._passed.popitem(last=False)
-                self._bytes -= len(oldest.tx.raw)
+            for checked in passed:
+                raw = checked.tx.raw
+                if raw not in self._passed:
+                    self._passed[raw] = checked
+                    self._bytes += len(raw)
+            while self._bytes > _CACHE_BYTES or len(self._passed) > _CACHE_COUNT:
+                oldest, _ = self._passed.popitem(last=False)
+                self._bytes -= len(oldest)
+
+
+def _refusal(checked: CheckedTx, held: list[bool]) -> TxError | None:
+    """Why a transaction is refused whose signatures hold or not: its signer's, then those that it carries."""
+    if all(held):
+        return None
+    content = checked.content
+    if isinstance(content, Misconduct):
+        place, who = held.index(False), content.evidence.validator
+        return TxError(TxCode.BAD_EVIDENCE, f"evidence: signature {place} is not that of {who}")
+    if not held[0]:
+        return TxError(TxCode.BAD_SIGNATURE, f"not signed by the key of {checked.signer.id}")
+    if isinstance(content, Registration):
+        return TxError(TxCode.BAD_SIGNATURE, "body.proof: not made by the new user's key")
+    place = held.index(False) - 1
+    if isinstance(content, RevocationList):
+        return TxError(TxCode.BAD_CRL, "crl: not signed by the organisation's CA")
+    if isinstance(content, ApprovedChange):
+        who = content.approvals[place].organisation
+        return TxError(TxCode.BAD_APPROVAL, f"approvals: the signature of {who} does not hold")
+    return TxError(TxCode.BAD_SEAL, f"header.seal/{place}: the signature does not hold")
+
+
+def _seals(tx: Transaction, content: DataObject) -> list[Signature]:
+    message = seal_bytes(tx.body) if content.seals else b""
+    return [(seal.public_key, message, seal.signature) for seal in content.seals]
 
 
 def _founding(signer: Signer) -> None:

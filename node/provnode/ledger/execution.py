@@ -34,14 +34,20 @@ def object_key(object_id: str, version: int) -> bytes:
     return digest(b"provnode.key", pack([object_id, version]))
 
 
-def object_value(row: VersionRow, organisation: str, deleted: bool) -> bytes:
+def object_value(
+    row: VersionRow, organisation: str, deleted: bool, hashes: tuple[bytes, bytes] | None = None
+) -> bytes:
     """The value of an object version in the state tree: all that later blocks are executed on.
 
     digest("provnode.value", pack([SM3 of the snapshot, SM3 of the body as submitted, owner's organisation,
     whether this version deletes the object, height, [ids of the transactions that wrote it, …]]))
+
+    Who knows the two hashes of the row gives them.
     """
-    fields = [sm3(row.snapshot), sm3(row.submitted), organisation, deleted, row.height, row.writers]
-    return digest(b"provnode.value", pack(fields))
+    snapshot, submitted = hashes or (sm3(row.snapshot), sm3(row.submitted))
+    return digest(
+        b"provnode.value", pack([snapshot, submitted, organisation, deleted, row.height, row.writers])
+    )
 
 
 def state_key(kind: str, id_: str) -> bytes:
@@ -124,8 +130,18 @@ class Overlay:
     txids: dict[bytes, None] = field(default_factory=dict)
     heads: dict[str, HeadRow] = field(default_factory=dict)
     versions: dict[tuple[str, int], VersionRow] = field(default_factory=dict)
+    hashes: dict[tuple[str, int], tuple[bytes, bytes] | None] = field(default_factory=dict)
     users: dict[str, UserRow] = field(default_factory=dict)
     misconduct: dict[str, StateRow] = field(default_factory=dict)
+
+    def judge(self, checked: CheckedTx, time_ms: int | None) -> None:
+        """Raise TxError unless `apply` would take the transaction as the first one; changes nothing."""
+        content = checked.content
+        if isinstance(content, DataObject):
+            self._decide(checked, content, time_ms)
+        else:
+            fresh = Overlay(self.store, self.genesis, self.membership, self.height, self.known)
+            fresh.apply(checked, time_ms)
 
     def apply(self, checked: CheckedTx, time_ms: int | None) -> None:
         """Apply one transaction, or raise TxError and change nothing.
@@ -144,11 +160,13 @@ class Overlay:
         elif isinstance(content, Misconduct):
             self._record(content)
         else:
-            if time_ms is not None:
-                check_time(content, time_ms)
-            change = self._decide(checked, content)
+            change = self._decide(checked, content, time_ms)
             self.heads[change.head.object_id] = change.head
-            self.versions.update({(row.object_id, row.version): row for row in change.versions})
+            hashes = change.hashes
+            for row in change.versions:
+                key = row.object_id, row.version
+                self.versions[key], self.hashes[key] = row, hashes
+                hashes = None
         self.txids[checked.txid] = None
 
     def finish(self, root: bytes, read: tree.Reader) -> Outcome:
@@ -174,7 +192,8 @@ class Overlay:
 
     def _value(self, row: VersionRow) -> bytes:
         head = self.heads[row.object_id]
-        return object_value(row, head.organisation, head.deleted and head.latest == row.version)
+        deletes = head.deleted and head.latest == row.version
+        return object_value(row, head.organisation, deletes, self.hashes[row.object_id, row.version])
 
     def _change(self, content: ApprovedChange) -> None:
         content.check_quorum(self.membership)
@@ -209,7 +228,9 @@ class Overlay:
             content.id, checked.signer.organisation, content.public_key, self.height
         )
 
-    def _decide(self, checked: CheckedTx, content: DataObject) -> Change:
+    def _decide(self, checked: CheckedTx, content: DataObject, time_ms: int | None) -> Change:
+        if time_ms is not None:
+            check_time(content, time_ms)
         head = self.heads.get(content.object_id) or self.known.heads[content.object_id]
         return decide(
             head,

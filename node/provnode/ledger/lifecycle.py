@@ -20,10 +20,11 @@ it wrote satisfies the JSON Schema that the genesis gives for the object's type.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import cast
 
 import jsonschema_rs
+from msgspec import Struct
+from msgspec.structs import replace
 
 from provnode.ledger.canonical import Json, JsonObject, decode, encode
 from provnode.ledger.errors import GenesisError, TxCode, TxError
@@ -75,12 +76,15 @@ class Schemas:
         return snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What an accepted operation writes."""
+class Change(Struct, frozen=True, gc=False):
+    """What an accepted operation writes.
+
+    `hashes`, where known, are the SM3 of the first version's snapshot and of its body as submitted.
+    """
 
     head: HeadRow
     versions: tuple[VersionRow, ...]
+    hashes: tuple[bytes, bytes] | None = None
 
 
 def decide(
@@ -102,7 +106,7 @@ def decide(
         created = HeadRow(new.object_id, new.type, organisation, 0, False)
         # the snapshot is what was submitted, header and body
         row = VersionRow(new.object_id, 0, schemas.fitting(new.raw), new.raw_body, (txid,), height)
-        return Change(created, (row,))
+        return Change(created, (row,), (new.raw_hash, new.raw_body_hash))
     known = _may_change(head, new, organisation)
     if new.operation is Operation.OVERWRITE:
         return Change(known, _overwrite(known, load, new, schemas, txid, height))

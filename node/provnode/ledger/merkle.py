@@ -9,10 +9,12 @@ from collections.abc import Sequence
 
 from provnode.crypto.hashing import sm3
 
+LEAF_PREFIX = b"\x00"
+
 
 def leaf_hash(data: bytes) -> bytes:
     """The hash of a leaf; `data` is a transaction as encoded."""
-    return sm3(b"\x00" + data)
+    return sm3(LEAF_PREFIX + data)
 
 
 def root(leaves: Sequence[bytes]) -> bytes:

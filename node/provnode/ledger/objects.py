@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from provnode.ledger.canonical import Json, JsonObject, encode
+from provnode.crypto.hashing import sm3
+from provnode.ledger.canonical import Json, JsonObject, decode, encode
 from provnode.ledger.errors import TxCode, TxError
 
 PROTOCOL = "区域性股权市场跨链业务数据模型"
@@ -87,8 +88,8 @@ class Seal:
 class DataObject(Struct, frozen=True, gc=False):
     """A submission: one operation on one version of one object. `timestamp` is Unix time in seconds.
 
-    `raw` is the canonical JSON of the whole, `raw_body` of the body. `conforms` says that the body was found
-    to satisfy the schema of its type, which takes no state for a `create`.
+    `raw` is the canonical JSON of the whole, `raw_body` of the body, each with its SM3. `conforms` says that
+    the body was found to satisfy the schema of its type, which takes no state for a `create`.
     """
 
     object_id: str
@@ -96,18 +97,31 @@ class DataObject(Struct, frozen=True, gc=False):
     type: str
     operation: Operation
     timestamp: int
-    header: JsonObject
-    body: JsonObject
     seals: tuple[Seal, ...]
     raw: bytes
     raw_body: bytes
+    raw_hash: bytes
+    raw_body_hash: bytes
     conforms: bool
+
+    @property
+    def header(self) -> JsonObject:
+        """The header, parsed anew."""
+        return cast(dict[str, JsonObject], decode(self.raw))["header"]
+
+    @property
+    def body(self) -> JsonObject:
+        """The body, parsed anew."""
+        return cast(JsonObject, decode(self.raw_body))
 
 
 _parts = msgspec.json.Decoder(_Parts)
+_object = msgspec.json.Decoder(_Object)
+Conform = Callable[[str, JsonObject], None]
+"""Given a type and a body, raises TxError unless the body satisfies the type's schema."""
 
 
-def parse_object(value: Json, raw: bytes, conform: Callable[[str, JsonObject], None]) -> DataObject:
+def parse_object(value: Json, raw: bytes, conform: Conform) -> DataObject:
     """Check the form of an object (clause 6.2 to 6.5), given with its canonical JSON.
 
     A created object's body is given to `conform` with its type; later versions depend on the state.
@@ -117,6 +131,19 @@ def parse_object(value: Json, raw: bytes, conform: Callable[[str, JsonObject], N
         found = msgspec.convert(value, _Object)
     except msgspec.ValidationError as error:
         raise TxError(TxCode.BAD_OBJECT, str(error)) from error
+    raw_body = bytes(_parts.decode(raw).body)
+    return _judged(found, (raw, raw_body, sm3(raw), sm3(raw_body)), conform)
+
+
+def read_object(raw: bytes, raw_body: bytes, hashes: tuple[bytes, bytes], conform: Conform) -> DataObject:
+    """As `parse_object`, from canonical JSON alone, with the body's and the SM3 of both.
+
+    Raises TxError or msgspec.MsgspecError: for what is wrong in words, ask `parse_object`.
+    """
+    return _judged(_object.decode(raw), (raw, raw_body, *hashes), conform)
+
+
+def _judged(found: _Object, raws: tuple[bytes, bytes, bytes, bytes], conform: Conform) -> DataObject:
     content = found.header.content
     if not content.object_id.isprintable() or content.object_id != content.object_id.strip():
         raise _bad("header.content.object_id", repr(content.object_id), "printable text without outer spaces")
@@ -124,23 +151,17 @@ def parse_object(value: Json, raw: bytes, conform: Callable[[str, JsonObject], N
     seals = () if found.header.seal is UNSET else tuple(map(_seal, found.header.seal))
     if len({seal.public_key for seal in seals}) != len(seals):
         raise _bad("header.seal", "one key twice", "each key once")
-    # msgspec.convert has made sure of these shapes
-    whole = cast(dict[str, JsonObject], value)
-    header, body = whole["header"], whole["body"]
     created = content.operation is Operation.CREATE
     if created:
-        conform(content.type, body)
+        conform(content.type, found.body)
     return DataObject(
         content.object_id,
         content.version,
         content.type,
         content.operation,
         content.timestamp,
-        header,
-        body,
         seals,
-        raw,
-        bytes(_parts.decode(raw).body),
+        *raws,
         created,
     )
 

@@ -19,17 +19,17 @@ list of revoked certificates, see `provnode.ledger.revocation`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
 import msgspec
 from msgspec import Meta, Struct
 
 from provnode.crypto.hashing import digest, pack
-from provnode.crypto.provider import PrivateKey, Provider
+from provnode.crypto.provider import Form, PrivateKey, Provider
 from provnode.ledger.canonical import CanonicalError, Json, JsonObject, decode_canonical, encode
 from provnode.ledger.errors import TxCode, TxError
 from provnode.ledger.genesis import SIGNER_ID
-from provnode.ledger.merkle import leaf_hash
+from provnode.ledger.merkle import LEAF_PREFIX, leaf_hash
 
 KIND_OBJECT = "object"
 KIND_REGISTER_USER = "register_user"
@@ -38,6 +38,8 @@ KIND_REVOCATION = "revocation"
 KIND_EVIDENCE = "evidence"
 KINDS = (KIND_OBJECT, KIND_REGISTER_USER, KIND_MEMBERSHIP, KIND_REVOCATION, KIND_EVIDENCE)
 _FORMAT = 1
+# how MessagePack begins an array of two, and of four
+_TWO, _FOUR = b"\x92", b"\x94"
 
 
 class Transaction(Struct, frozen=True, gc=False):
@@ -46,11 +48,15 @@ class Transaction(Struct, frozen=True, gc=False):
     raw: bytes
     txid: bytes
     kind: str
-    body: JsonObject
     raw_body: bytes
     signer_id: str
     signature: bytes
     leaf: bytes
+
+    @property
+    def body(self) -> JsonObject:
+        """What it carries, parsed anew: kept, it would take several times the bytes."""
+        return cast(JsonObject, decode_canonical(self.raw_body))
 
     @property
     def sign_bytes(self) -> bytes:
@@ -100,6 +106,14 @@ def registration_sign_bytes(genesis_hash: bytes, user_id: str) -> bytes:
     return pack(["provnode.user", genesis_hash, user_id])
 
 
+def plain_form(genesis_hash: bytes, kind: str, part: str) -> Form:
+    """What a library is told that reads many transactions of a kind at once, see `provnode.ledger.quick`."""
+    payload = _FOUR + b"".join(map(pack, (_FORMAT, genesis_hash, kind)))
+    tag = b"provnode.tx"
+    signed = transaction_sign_bytes(bytes(32))[:-32]
+    return Form(payload, bytes([len(tag)]) + tag + _TWO, LEAF_PREFIX, signed, part)
+
+
 def decode_transaction(raw: bytes, genesis_hash: bytes, max_bytes: int) -> Transaction:
     """Decode and check the form; nothing is verified yet. Raises TxError."""
     if len(raw) > max_bytes:
@@ -130,7 +144,6 @@ def decode_transaction(raw: bytes, genesis_hash: bytes, max_bytes: int) -> Trans
         raw,
         _txid(outer.payload, outer.signer_id),
         payload.kind,
-        body,
         payload.body,
         outer.signer_id,
         outer.signature,

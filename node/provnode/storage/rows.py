@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class HeadRow:
+
+class HeadRow(Struct, frozen=True, gc=False):
     """What holds for an object as a whole; `latest` is its newest version, `organisation` its owner."""
 
     object_id: str
@@ -17,8 +18,7 @@ class HeadRow:
     deleted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class VersionRow:
+class VersionRow(Struct, frozen=True, gc=False):
     """One version: the snapshot (canonical JSON of header and merged body) and the body as submitted.
 
     `writers` are the ids of the transactions that wrote this version's own submission, in order: the first,
@@ -38,8 +38,7 @@ class VersionRow:
         return self.writers[-1]
 
 
-@dataclass(frozen=True, slots=True)
-class UserRow:
+class UserRow(Struct, frozen=True, gc=False):
     """A signer that a transaction registered."""
 
     id: str
@@ -48,8 +47,7 @@ class UserRow:
     height: int
 
 
-@dataclass(frozen=True, slots=True)
-class StateRow:
+class StateRow(Struct, frozen=True, gc=False):
     """A piece of state that is no object and no user: what kind it is, of whom, and its bytes."""
 
     kind: str
@@ -57,8 +55,7 @@ class StateRow:
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class HandoverRow:
+class HandoverRow(Struct, frozen=True, gc=False):
     """The last block of a validator set: its header, its certificate, and the set that comes after it."""
 
     height: int
@@ -67,8 +64,7 @@ class HandoverRow:
     validators: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class BlockRow:
+class BlockRow(Struct, frozen=True, gc=False):
     """A committed block and the certificate that committed it, both as encoded bytes."""
 
     height: int

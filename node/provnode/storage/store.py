@@ -11,9 +11,10 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import astuple
 
 from provnode.storage.errors import StoreError
 from provnode.storage.rows import (
