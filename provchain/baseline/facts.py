@@ -39,7 +39,11 @@ def command(*argv: str, root: bool = False) -> Probe:
 
 
 def file(path: str, *, root: bool = False) -> Probe:
-    """Return the probe that reads a file. A path with ``*`` reads all that match, each under its name."""
+    """Return the probe that reads a file, or, where the path has a ``*``, all files that match.
+
+    The output of the latter is the list of matching paths, a line each; what each holds is the output of
+    ``file(that path)``.
+    """
     return Probe(f"file:{path}", ("/usr/bin/cat", path), root)
 
 
@@ -87,6 +91,11 @@ class Facts:
         """Return what a probe printed, or None where file or command is missing. Raises UnknownError."""
         found = self.output(probe)
         return None if found.status == Status.MISSING else found.text
+
+    def files(self, probe: Probe) -> dict[str, str]:
+        """Return path and text of every file that a probe with ``*`` matched. Raises UnknownError."""
+        paths = (self.text(probe) or "").splitlines()
+        return {path: self.text(file(path)) or "" for path in sorted(paths)}
 
     def succeeded(self, probe: Probe) -> str:
         """Return what a command printed that had to end with 0. Raises UnknownError where it did not."""

@@ -33,6 +33,7 @@ def applies(rule: Rule, target: Target) -> bool:
     wanted = rule.applies
     return (
         (wanted.roles is None or not target.roles.isdisjoint(wanted.roles))
+        and target.roles.isdisjoint(wanted.without_roles or ())
         and (wanted.families is None or target.family in wanted.families)
         and (wanted.machines is None or (wanted.machines == "container") == target.container)
     )

@@ -97,6 +97,8 @@ class Applies(Record):
 
     roles: Annotated[tuple[NodeRole, ...], Field(min_length=1)] | None = None
     """Hosts with one of these roles."""
+    without_roles: Annotated[tuple[NodeRole, ...], Field(min_length=1)] | None = None
+    """Hosts with none of these roles."""
     families: Annotated[tuple[Family, ...], Field(min_length=1)] | None = None
     machines: Literal["machine", "container"] | None = None
 

@@ -60,6 +60,8 @@ class Expect(Record):
     """A comma-separated list of which each word is allowed by the threshold, a list."""
     holds: Annotated[tuple[Plain, ...], Field(min_length=1)] | None = None
     """A list, separated by commas or spaces, that holds each of these words."""
+    present: Literal[True] | None = None
+    """Set, to whatever it is."""
     absent: Literal[True] | None = None
     """Not set at all."""
 
@@ -79,6 +81,8 @@ class Expect(Record):
         """Tell whether a found value (None: not set) is what is expected."""
         if found is None or self.absent:
             return found is None and bool(self.absent)
+        if self.present:
+            return bool(found.strip())
         if self.equals is not None:
             return found.casefold() == self.equals.casefold()
         if self.one_of is not None:
@@ -100,8 +104,8 @@ class Expect(Record):
 
     def text(self, values: Values) -> str:
         """Say what is expected, with the thresholds' values, for reports."""
-        if self.absent:
-            return "not set"
+        if self.absent or self.present:
+            return "set" if self.present else "not set"
         if self.equals is not None:
             return self.equals
         if self.one_of is not None:
@@ -115,8 +119,8 @@ class Expect(Record):
         return f"{low} {high}".strip()
 
     def value(self, values: Values) -> str | None:
-        """Return the value that a fix writes; None where the setting has to go."""
-        if self.absent:
+        """Return the value that a fix writes; None where the setting has to go, or any would do."""
+        if self.absent or self.present:
             return None
         if self.equals is not None or self.one_of is not None:
             return self.equals or (self.one_of or ("",))[0]

@@ -30,6 +30,8 @@ class Target:
     listeners: frozenset[tuple[str, int]] | None = None
     admins: tuple[str, ...] = ()
     """The accounts by which people log in."""
+    unit: str | None = None
+    """The engine's systemd unit, where one runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Cases of rules, told as data: what a host's probes said, and the verdict that must follow.
 
 ``{name}`` in a text is the profile's threshold of that name, ``{name+1}`` and ``{name-1}`` its neighbours, so
-that a boundary is tried where it is, whatever the figure.
+that a boundary is tried where it is, whatever the figure; ``{name days ago}`` is that day in lastlog(8).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ CASES = Path(__file__).parent / "cases"
 CATALOG = catalog.load()
 STRICT = CATALOG.profiles["mlps3-chain"]
 TAKEN = 1_800_000_000
-_PLACE = re.compile(r"\{([a-z][a-z0-9_]*)([+-][0-9]+)?\}")
+_PLACE = re.compile(r"\{([a-z][a-z0-9_]*)([+-][0-9]+)?( days ago)?\}")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Case:
             frozenset(told.get("roles", ())),
             None if listeners is None else frozenset((p, int(n)) for p, n in listeners),
             tuple(told.get("admins", ())),
+            told.get("unit"),
         )
 
     def facts(self, values: Values) -> Facts:
@@ -75,4 +77,9 @@ def _output(told: str | dict[str, Any], values: Values) -> Output:
 
 def _value(found: re.Match[str], values: Values) -> str:
     value = values[found[1]]
-    return str(value + int(found[2] or 0)) if isinstance(value, int) else ",".join(value)
+    if not isinstance(value, int):
+        return ",".join(value)
+    figure = value + int(found[2] or 0)
+    if found[3]:
+        return (datetime.fromtimestamp(TAKEN, UTC) - timedelta(figure)).strftime("%a %b %d %H:%M:%S %z %Y")
+    return str(figure)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
@@ -15,12 +17,8 @@ CASES = list(cases())
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_verdict(case: Case) -> None:
-    rule = CATALOG.rules[case.rule]
-    profile = STRICT
-    found = {
-        result.rule.id: result.observation
-        for result in judge.judge(profile, case.target, case.facts(profile.values))
-    }[rule.id]
+    only = replace(STRICT, rules=(CATALOG.rules[case.rule],))
+    found = judge.judge(only, case.target, case.facts(STRICT.values))[0].observation
     assert found.verdict == Verdict(case.told["verdict"]), found
     if found.verdict in (Verdict.COMPLIANT, Verdict.NONCOMPLIANT):
         assert found.wanted, "a verdict without what was wanted explains nothing"
@@ -44,8 +42,8 @@ def test_a_threshold_is_tried_at_its_boundary(rule: str) -> None:
     }
     for name, kind in CATALOG.rules[rule].check.thresholds().items():
         if kind is int:
-            assert f"{{{name}}}" in told["compliant"]
-            assert f"{{{name}+1}}" in told["noncompliant"] or f"{{{name}-1}}" in told["noncompliant"]
+            assert re.search(rf"\{{{name}( days ago)?\}}", told["compliant"])
+            assert re.search(rf"\{{{name}[+-]1( days ago)?\}}", told["noncompliant"])
 
 
 @pytest.mark.parametrize("rule", CATALOG.rules)

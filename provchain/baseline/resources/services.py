@@ -1,0 +1,145 @@
+"""Services and packages: what runs, what starts at boot, what is installed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from provchain.baseline.facts import Facts, Probe, UnknownError, command
+from provchain.baseline.observation import Observation, judged, not_applicable
+from provchain.baseline.resources.base import Fix, Listed, Resource, Step, Target
+from provchain.baseline.values import Values, words
+
+STARTED = command(
+    "/usr/bin/systemctl",
+    "list-unit-files",
+    "--type=service,socket,timer",
+    "--no-legend",
+    "--no-pager",
+    "--plain",
+)
+RUNNING = command(
+    "/usr/bin/systemctl",
+    "list-units",
+    "--all",
+    "--type=service,socket,timer",
+    "--no-legend",
+    "--no-pager",
+    "--plain",
+)
+DPKG = command("/usr/bin/dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n")
+RPM = command("/usr/bin/rpm", "-qa", "--qf", "%{NAME} installed\\n")
+_ENABLED = ("enabled", "enabled-runtime", "linked", "alias")
+
+UnitName = Annotated[str, Field(pattern=r"^[A-Za-z0-9@_.-]{1,60}\.(service|socket|timer)$")]
+PackageName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+._-]{0,60}$")]
+
+
+class Service(Resource):
+    """``service``: units are off, or one of them is on: now, and after the next boot."""
+
+    resource: Literal["service"]
+    units: Annotated[tuple[UnitName, ...], Field(min_length=1)]
+    must: Literal["be_off", "be_on"]
+
+    def probes(self, target: Target) -> tuple[Probe, ...]:
+        return (STARTED, RUNNING)
+
+    def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
+        boots = {row[0]: row[1] for row in _rows(facts.succeeded(STARTED), 2)}
+        active = {row[0]: row[2] for row in _rows(facts.succeeded(RUNNING), 4)}
+        states = {unit: (boots.get(unit, ""), active.get(unit, "inactive")) for unit in self.units}
+        shown = [f"{unit}: {boot or 'not there'}, {now}" for unit, (boot, now) in states.items()]
+        if self.must == "be_off":
+            on = [
+                line
+                for line, (boot, now) in zip(shown, states.values(), strict=True)
+                if boot in _ENABLED or now == "active"
+            ]
+            return judged(not on, f"off: {', '.join(self.units)}", *(on or shown))
+        fits = any(boot in (*_ENABLED, "static") and now == "active" for boot, now in states.values())
+        return judged(fits, f"on: {' or '.join(self.units)}", *shown)
+
+    def fixes(self, values: Values, target: Target) -> tuple[Fix, ...]:
+        if self.must == "be_off":
+            return (Step("units_off", {"names": list(self.units)}),)
+        return (Step("unit", {"name": self.units[0]}),)
+
+
+class Packages(Resource):
+    """``packages``: none of these is installed, or one of them is."""
+
+    resource: Literal["packages"]
+    absent: Listed | None = None
+    """A threshold: packages of which none may be there."""
+    one_of: Annotated[tuple[PackageName, ...], Field(min_length=1)] | None = None
+
+    def probes(self, target: Target) -> tuple[Probe, ...]:
+        return (DPKG if target.family == "debian" else RPM,)
+
+    def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
+        there = installed(facts, target)
+        if self.absent is not None:
+            names = words(values, self.absent)
+            found = sorted(there & set(names))
+            return judged(
+                not found, f"none of {', '.join(names)}", *(found or [f"{len(there)} packages, none of them"])
+            )
+        wanted = self.one_of or ()
+        found = sorted(there & set(wanted))
+        return judged(bool(found), f"one of {', '.join(wanted)}", *(found or ["none of them"]))
+
+    def fixes(self, values: Values, target: Target) -> tuple[Fix, ...]:
+        if self.absent is None:
+            return ()
+        return (Step("packages_absent", {"names": list(words(values, self.absent))}),)
+
+
+def installed(facts: Facts, target: Target) -> set[str]:
+    """Return the names of a host's packages. Raises UnknownError."""
+    rows = [line.split() for line in facts.succeeded(DPKG if target.family == "debian" else RPM).splitlines()]
+    names = {row[0].partition(":")[0] for row in rows if len(row) == 2 and row[1] == "installed"}
+    if not names:
+        raise UnknownError("the package manager told of no package")
+    return names
+
+
+class UnitProperty(Resource):
+    """``unit_property``: a property of the engine's unit, as systemd has it in force."""
+
+    resource: Literal["unit_property"]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z]{2,40}$")]
+    one_of: Annotated[tuple[Annotated[str, Field(max_length=100)], ...], Field(min_length=1)] | None = None
+    holds: (
+        Annotated[tuple[Annotated[str, Field(min_length=1, max_length=60)], ...], Field(min_length=1)] | None
+    ) = None
+
+    def _probe(self, target: Target) -> Probe:
+        return command("/usr/bin/systemctl", "show", target.unit or "", "--no-pager")
+
+    def probes(self, target: Target) -> tuple[Probe, ...]:
+        return (self._probe(target),) if target.unit else ()
+
+    def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
+        if target.unit is None:
+            return not_applicable("no engine runs on this host")
+        rows = dict(
+            line.split("=", 1) for line in facts.succeeded(self._probe(target)).splitlines() if "=" in line
+        )
+        if rows.get("LoadState") != "loaded":
+            raise UnknownError(f"{target.unit} is {rows.get('LoadState', 'not there')}")
+        found = rows.get(self.name, "")
+        shown = f"{target.unit}: {self.name}={found}"
+        if self.one_of is not None:
+            return judged(found in self.one_of, f"{self.name}={' | '.join(self.one_of)}", shown)
+        wanted = self.holds or ()
+        return judged(set(wanted) <= set(found.split()), f"{self.name} with {' '.join(wanted)}", shown)
+
+
+def _rows(text: str, least: int) -> list[list[str]]:
+    rows = [line.replace("●", " ").split() for line in text.splitlines()]
+    rows = [row for row in rows if row]
+    if not rows or any(len(row) < least for row in rows):
+        raise UnknownError("systemctl told something else")
+    return rows
