@@ -33,6 +33,14 @@ class Probe:
     root: bool = False
 
 
+EXTERNAL = "external:"
+"""How the names of probes begin that look from outside, and run nothing on the host."""
+SSH_OFFERS = Probe(f"{EXTERNAL}ssh", ())
+"""What the SSH server offers before a login. In ``Facts.external``: ``ssh.kex``, ``ssh.host_key``,
+``ssh.cipher``, ``ssh.mac`` (algorithms that it takes, in its order), ``ssh.auth`` (methods by which the
+auditor's account could log in), ``ssh.version`` (its own words, one)."""
+
+
 def command(*argv: str, root: bool = False) -> Probe:
     """Return the probe that runs a command, named by its command line."""
     return Probe("run:" + " ".join(argv), argv, root)
@@ -84,7 +92,7 @@ class Facts:
         if found is None:
             raise UnknownError(f"not looked at: {probe.id}")
         if found.status not in (Status.SEEN, Status.MISSING):
-            raise UnknownError(f"{probe.id}: {found.status}")
+            raise UnknownError(f"{probe.id}: {found.status}" + (f": {found.text}" if found.text else ""))
         return found
 
     def text(self, probe: Probe) -> str | None:
@@ -96,6 +104,12 @@ class Facts:
         """Return path and text of every file that a probe with ``*`` matched. Raises UnknownError."""
         paths = (self.text(probe) or "").splitlines()
         return {path: self.text(file(path)) or "" for path in sorted(paths)}
+
+    def offered(self, name: str) -> tuple[str, ...]:
+        """Return what was seen from outside under a name. Raises UnknownError if nobody looked."""
+        if self.unreachable or name not in self.external:
+            raise UnknownError(f"not looked at from outside: {name}")
+        return self.external[name]
 
     def succeeded(self, probe: Probe) -> str:
         """Return what a command printed that had to end with 0. Raises UnknownError where it did not."""

@@ -1,0 +1,216 @@
+"""Hosts asked over SSH, side by side: one connection and one round trip each, by the system's own ``ssh``.
+
+OpenSSH was chosen for what it verifies and how it fails: host keys, jump hosts and certificates are as in
+the site's own configuration, and a process can be ended at any moment, whatever the host does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shlex
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from provchain.audit import answer, looks
+from provchain.baseline.facts import Facts
+
+CONNECT_SECONDS = 8
+TOTAL_SECONDS = looks.HOST_SECONDS + 10
+MOST_OUT = 32 << 20
+MOST_ERR = 4 << 20
+SIDE_BY_SIDE = 24
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How a host is reached: its alias in an ssh configuration, and the bastion's there, if there is one."""
+
+    name: str
+    config: Path
+    bastion: str = ""
+
+    def argv(self, *options: str) -> list[str]:
+        """Return ssh with what always holds: no questions, host keys verified, nothing forwarded."""
+        return ssh(self.config, *options)
+
+
+def ssh(config: Path, *options: str) -> list[str]:
+    """Return ssh with a configuration and with what always holds."""
+    settings = (
+        "BatchMode=yes",
+        "StrictHostKeyChecking=yes",
+        "ForwardAgent=no",
+        "ForwardX11=no",
+        "PermitLocalCommand=no",
+        "RequestTTY=no",
+        # a connection that is there is used, and none is left behind
+        "ControlMaster=no",
+        "LogLevel=ERROR",
+        f"ConnectTimeout={CONNECT_SECONDS}",
+        "ConnectionAttempts=1",
+        "ServerAliveInterval=5",
+        "ServerAliveCountMax=3",
+    )
+    return ["ssh", "-F", str(config), *(word for one in (*settings, *options) for word in ("-o", one))]
+
+
+@dataclass
+class _Bastions:
+    """One connection to each bastion that all hosts behind it share: a bastion takes few logins at a time."""
+
+    folder: Path
+    doors: dict[tuple[Path, str], asyncio.Task[str]] = field(default_factory=dict)
+    processes: list[asyncio.subprocess.Process] = field(default_factory=list)
+
+    async def options(self, reach: Reach) -> tuple[str, ...]:
+        """Return the options that lead through the bastion. Raises OSError with ssh's words."""
+        if not reach.bastion:
+            return ()
+        key = (reach.config, reach.bastion)
+        if key not in self.doors:
+            socket = self.folder / str(len(self.doors))
+            self.doors[key] = asyncio.create_task(self._open(reach, socket))
+        return (await asyncio.shield(self.doors[key]),)
+
+    async def _open(self, reach: Reach, socket: Path) -> str:
+        control = (f"ControlPath={socket}", "ControlPersist=no")
+        # -M, as of a setting that stands twice the first counts
+        process = await _start([*reach.argv(*control), "-M", "-N", "-T", reach.bastion])
+        self.processes.append(process)
+        until = time.monotonic() + CONNECT_SECONDS + 2
+        while not os.path.exists(socket):  # noqa: ASYNC240, PTH110 - a look at a memory file system
+            if process.returncode is not None or time.monotonic() > until:
+                said = await _words(process)
+                raise OSError(f"bastion {reach.bastion}: {said or 'no answer'}")
+            await asyncio.sleep(0.005)
+        through = shlex.join([*reach.argv(f"ControlPath={socket}"), "-W", "[%h]:%p", reach.bastion])
+        return f"ProxyCommand={through}"
+
+    async def close(self) -> None:
+        for door in self.doors.values():
+            door.cancel()
+        await asyncio.gather(*self.doors.values(), return_exceptions=True)
+        for process in self.processes:
+            await _end(process)
+
+
+@contextlib.asynccontextmanager
+async def bastions() -> AsyncIterator[_Bastions]:
+    """Hold the connections to bastions while hosts are asked; they and their sockets end with it."""
+    with tempfile.TemporaryDirectory(prefix="pc-") as folder:
+        held = _Bastions(Path(folder))
+        try:
+            yield held
+        finally:
+            await held.close()
+
+
+async def ask(reach: Reach, asked: Sequence[looks.Look], through: Iterable[str] = ()) -> Facts:
+    """Return what a host answered, within limits of time and size; what went wrong is in the facts."""
+    nonce = secrets.token_hex(16)
+    process = await _start([*reach.argv(*through), "-T", "--", reach.name, looks.REMOTE])
+    late = False
+    out, err = bytearray(), bytearray()
+    try:
+        async with asyncio.timeout(TOTAL_SECONDS):
+            await asyncio.gather(
+                _write(process, looks.script(asked, nonce).encode("ascii")),
+                _take(process.stdout, out, MOST_OUT),
+                _take(process.stderr, err, MOST_ERR),
+            )
+            await process.wait()
+    except TimeoutError:
+        late = True
+    except OverflowError:
+        return Facts({}, int(time.time()), "it told more than is taken")
+    finally:
+        await _end(process)
+    try:
+        return Facts(answer.parse(asked, nonce, bytes(out), bytes(err)), int(time.time()))
+    except answer.AnswerError as error:
+        reason = f"no answer within {TOTAL_SECONDS} s" if late else str(error)
+        return Facts({}, int(time.time()), reason)
+
+
+async def ask_all(
+    reaches: Sequence[Reach],
+    asked: Callable[[Reach], Sequence[looks.Look]],
+    told: Callable[[str, Facts], None] = lambda _name, _facts: None,
+    side_by_side: int = SIDE_BY_SIDE,
+) -> dict[str, Facts]:
+    """Return the facts of every host by name, so many side by side; ``told`` hears of each as it ends."""
+    gate = asyncio.Semaphore(side_by_side)
+    found: dict[str, Facts] = {}
+
+    async def one(reach: Reach, held: _Bastions) -> None:
+        async with gate:
+            try:
+                facts = await ask(reach, asked(reach), await held.options(reach))
+            except OSError as error:
+                facts = Facts({}, int(time.time()), str(error))
+        found[reach.name] = facts
+        told(reach.name, facts)
+
+    async with bastions() as held, asyncio.TaskGroup() as group:
+        for reach in reaches:
+            group.create_task(one(reach, held))
+    return {reach.name: found[reach.name] for reach in reaches}
+
+
+async def _start(argv: Sequence[str]) -> asyncio.subprocess.Process:
+    # a session of its own: what ssh starts, a jump for instance, ends with it, and a keyboard's interrupt
+    # reaches only this program, which then ends them in order
+    return await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        limit=_CHUNK,
+    )
+
+
+async def _write(process: asyncio.subprocess.Process, text: bytes) -> None:
+    assert process.stdin is not None  # noqa: S101 - PIPE was asked for
+    with contextlib.suppress(ConnectionError):  # it ended before it heard all; its own words say why
+        process.stdin.write(text)
+        await process.stdin.drain()
+        process.stdin.close()
+        await process.stdin.wait_closed()
+
+
+async def _take(stream: asyncio.StreamReader | None, into: bytearray, most: int) -> None:
+    """Read to the end. Raises OverflowError beyond the limit."""
+    assert stream is not None  # noqa: S101 - PIPE was asked for
+    while chunk := await stream.read(_CHUNK):
+        into += chunk
+        if len(into) > most:
+            raise OverflowError(f"more than {most} bytes")
+
+
+async def _words(process: asyncio.subprocess.Process) -> str:
+    """Return the last line that a process said before it ended, printable and short."""
+    await _end(process)
+    assert process.stderr is not None  # noqa: S101 - PIPE was asked for
+    lines = (await process.stderr.read(4096)).decode("utf-8", "replace").strip().splitlines()
+    return "".join(letter for letter in (lines or [""])[-1] if letter.isprintable())[:200]
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a process that still runs, and all that it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                await process.wait()

@@ -1,0 +1,220 @@
+"""The script really run here, and its answer read: plain, cut, twisted, and by a host that lies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provchain.audit import answer, looks
+from provchain.audit.answer import AnswerError, matches, parse
+from provchain.audit.looks import Look, plan, script
+from provchain.baseline.facts import Output, Probe, Status, attributes, command, file
+
+NONCE = "0123456789abcdef0123456789abcdef"
+HEX = NONCE.encode()
+
+
+def run(probes: Iterable[Probe], limit: int = looks.MOST_BYTES) -> dict[str, Output]:
+    """What this machine answers."""
+    asked = plan(probes)
+    text = script(asked, NONCE).replace(f"head -c {looks.MOST_BYTES}", f"head -c {limit}")
+    done = subprocess.run(["/bin/sh", "-s"], input=text.encode(), capture_output=True, timeout=60, check=True)
+    return parse(asked, NONCE, done.stdout, done.stderr)
+
+
+def test_what_is_there_and_what_is_not(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("first\n\nlast, without an end")
+    (tmp_path / "empty").touch()
+    (tmp_path / "link").symlink_to("one")
+    (tmp_path / "dir").mkdir()
+    t = str(tmp_path)
+    seen = run(
+        [
+            *(file(f"{t}/{name}") for name in ("one", "empty", "none", "link", "dir")),
+            *(attributes(f"{t}/{name}") for name in ("one", "link", "none")),
+            file("/proc/sys/kernel/ostype"),
+            file("/dev/zero"),
+            command("/bin/echo", "a 'b' \"c\" $d `e` * ; exit"),
+            command("/bin/nosuch"),
+            command("/bin/false"),
+            file(f"{t}/none/deeper"),
+        ]
+    )
+    assert seen[f"file:{t}/one"] == Output(Status.SEEN, 0, "first\n\nlast, without an end\n")
+    assert seen[f"file:{t}/link"].text == seen[f"file:{t}/one"].text
+    assert seen[f"file:{t}/empty"] == Output(Status.SEEN)
+    assert seen[f"file:{t}/none"].status == seen[f"file:{t}/none/deeper"].status == Status.MISSING
+    assert seen[f"file:{t}/dir"].status == seen["file:/dev/zero"].status == Status.DENIED
+    assert seen["file:/proc/sys/kernel/ostype"].text == "Linux\n"
+    fields = seen[f"stat:{t}/one"].text.split("|")
+    assert fields[0] == "regular file"
+    assert fields[6] == f"{t}/one\n"
+    assert seen[f"stat:{t}/link"].text.startswith("symbolic link|")
+    assert seen[f"stat:{t}/none"].status == Status.MISSING
+    assert seen["run:/bin/echo a 'b' \"c\" $d `e` * ; exit"].text == "a 'b' \"c\" $d `e` * ; exit\n"
+    assert seen["run:/bin/nosuch"].status == Status.MISSING
+    assert seen["run:/bin/false"] == Output(Status.SEEN, 1)
+
+
+def test_a_pattern_gives_the_list_and_each(tmp_path: Path) -> None:
+    for name, text in (("b.conf", "B\n"), ("a.conf", "A\n"), (".hidden.conf", "H\n"), ("c.txt", "C\n")):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "d.conf").write_text("D\n")
+    t = str(tmp_path)
+    seen = run([file(f"{t}/*.conf"), attributes(f"{t}/*"), file(f"{t}/none/*"), file(f"{t}/*/d.conf")])
+    assert seen[f"file:{t}/*.conf"].text == f"{t}/a.conf\n{t}/b.conf\n"
+    assert (seen[f"file:{t}/a.conf"].text, seen[f"file:{t}/b.conf"].text) == ("A\n", "B\n")
+    assert f"file:{t}/.hidden.conf" not in seen
+    assert len(seen[f"stat:{t}/*"].text.splitlines()) == 4
+    assert seen[f"stat:{t}/sub"].text.startswith("directory|")
+    assert seen[f"file:{t}/none/*"].status == Status.MISSING
+    assert seen[f"file:{t}/*/d.conf"].text == f"{t}/sub/d.conf\n"
+
+
+def test_what_hangs_or_lies_in_place_of_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "nul").write_bytes(b"a\0b\xff\n" * 3)
+    forged = f"\n{NONCE} e 0\n\n{tmp_path}/nul\0forged\n"
+    (tmp_path / "forged").write_text(forged.replace(NONCE, "0" * 32))
+    t = str(tmp_path)
+    seen = run([file(f"{t}/{name}") for name in ("fifo", "zero", "nul", "forged")] + [file(f"{t}/*")])
+    assert seen[f"file:{t}/fifo"].status == seen[f"file:{t}/zero"].status == Status.DENIED
+    assert seen[f"file:{t}/nul"].text == "a\0b\ufffd\n" * 3, "no file's content passes for another's"
+    assert seen[f"file:{t}/forged"].text == (tmp_path / "forged").read_text()
+
+
+def test_a_name_that_holds_a_line_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a\nregular file|644|root|root|1|1|'x'").touch()
+    t = str(tmp_path)
+    seen = run([attributes(f"{t}/*"), file(f"{t}/*")])
+    assert seen[f"stat:{t}/*"].status == seen[f"file:{t}/*"].status == Status.DENIED
+    assert set(seen) == {f"stat:{t}/*", f"file:{t}/*"}
+
+
+def test_too_much_is_cut_and_spoils_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a\n")
+    (tmp_path / "b").write_text("b" * 5_000 + "\n")
+    (tmp_path / "c").write_text("c\n")
+    t = str(tmp_path)
+    probes = [*(file(f"{t}/{name}") for name in "abc"), command("/usr/bin/yes"), command("/bin/echo", "x")]
+    seen = run(probes, limit=2_000)
+    assert seen[f"file:{t}/a"].text == "a\n"
+    assert {seen[f"file:{t}/{name}"].status for name in "bc"} == {Status.TRUNCATED}
+    assert seen["run:/usr/bin/yes"].status == Status.TRUNCATED
+    assert seen["run:/bin/echo x"].text == "x\n"
+
+
+def test_a_file_of_too_many_lines_is_cut(tmp_path: Path) -> None:
+    for count, status in ((looks.MOST_LINES - 1, Status.SEEN), (looks.MOST_LINES, Status.TRUNCATED)):
+        (tmp_path / "lines").write_text("\n" * count)
+        assert run([file(f"{tmp_path}/lines")])[f"file:{tmp_path}/lines"].status == status
+
+
+def test_what_hangs_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looks, "SECONDS", 1)
+    seen = run([command("/bin/sleep", "60"), command("/bin/echo", "x")])
+    assert seen["run:/bin/sleep 60"].status == Status.TIMEOUT
+    assert seen["run:/bin/echo x"].text == "x\n"
+
+
+ASKED = plan([file("/etc/a"), attributes("/etc/b"), file("/etc/c/*"), command("/bin/d", root=True)])
+
+
+def frame(number: int, out: bytes, code: int = 0) -> bytes:
+    return b"\n%s b %d\n%s\n%s e %d\n" % (HEX, number, out, HEX, code)
+
+
+END = b"\n%s z\n" % HEX
+
+
+def test_an_answer_to_something_else_is_refused() -> None:
+    for told in (
+        b"",
+        b"Welcome\nto a shell that knows no sh\n",
+        frame(len(ASKED), b"x") + END,
+        frame(1, b"") + frame(0, b"") + END,
+        frame(0, b"") + frame(0, b"") + END,
+        frame(0, b"") + b"\n%s e 0\n" % HEX + END,
+        frame(0, b"") + END + frame(1, b""),
+    ):
+        with pytest.raises(AnswerError):
+            parse(ASKED, NONCE, told, b"")
+    assert parse(ASKED, NONCE, b"Banner without end" + END, b"") == {}
+
+
+def test_missing_frames_are_unknown() -> None:
+    told = parse(ASKED, NONCE, frame(0, b"x") + END, b"")
+    assert set(told) == {"stat:/etc/b"}
+    assert told["stat:/etc/b"].status == Status.DENIED
+    assert "run:/bin/d" not in told
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "sudo: a password is required\n",
+        "Sorry, user auditor is not allowed to execute '/bin/d' as root on h1.\n",
+        "lecture\nauditor is not in the sudoers file.\n",
+        "/bin/sh: 1: /usr/bin/sudo: not found\n",
+    ],
+)
+def test_what_sudo_refuses_is_denied(said: str) -> None:
+    number = next(n for n, look in enumerate(ASKED) if look.root)
+    error = b"\n%s b %d\n%s" % (HEX, number, said.encode())
+    told = parse(ASKED, NONCE, frame(number, b"", 1) + END, error)
+    assert told["run:/bin/d"].status == Status.DENIED
+    seen = parse(ASKED, NONCE, frame(number, b"", 1) + END, b"")
+    assert seen["run:/bin/d"] == Output(Status.SEEN, 1)
+
+
+_PIECES = st.one_of(
+    st.binary(max_size=60),
+    st.sampled_from(
+        [b"\n", b"\0", b"|", b"'", HEX, b"\n%s b " % HEX, b"\n%s e 0\n" % HEX, END, b"/etc/a", b"/etc/c/x"]
+    ),
+    st.integers(-5, 70_000).map(lambda n: b"%d\n" % n),
+    st.integers(0, len(ASKED)).map(lambda n: b"\n%s b %d\n" % (HEX, n)),
+    st.sampled_from(
+        [
+            b"regular file|644|root|root|3|1|'/etc/a'\n",
+            b"regular file|644|root|root|99999999999999999999999|1|'/etc/a'\n",
+            b"fifo|644|root|root|3|1|'/etc/c/x' -> '/y'\n",
+            "regular file|٤|ü|r|٣|1|'/etc/c/x'\n".encode(),
+            b"/etc/a\0text\n",
+            b"grep: /etc/a: Permission denied\n",
+        ]
+    ),
+)
+
+
+@given(st.lists(_PIECES, max_size=30).map(b"".join), st.lists(_PIECES, max_size=12).map(b"".join))
+def test_whatever_a_host_says_is_read_or_refused(out: bytes, err: bytes) -> None:
+    allowed = {probe for look in ASKED for probe in look.probes}
+    try:
+        told = parse(ASKED, NONCE, out, err)
+    except AnswerError as error:
+        assert str(error).isprintable()
+        assert len(str(error)) <= answer.MOST_REASON
+        return
+    for probe, output in told.items():
+        assert probe in allowed or matches(probe.partition(":")[2], "/etc/c/*")
+        assert output.status in Status
+
+
+@given(st.data())
+def test_frames_come_back_as_they_were_sent(data: st.DataObject) -> None:
+    asked: tuple[Look, ...] = plan([command(f"/bin/c{n}") for n in range(6)])
+    texts = [data.draw(st.binary(max_size=80)) for _ in asked]
+    codes = [data.draw(st.integers(0, 123)) for _ in asked]
+    sent = b"".join(frame(n, text, code) for n, (text, code) in enumerate(zip(texts, codes, strict=True)))
+    told = parse(asked, NONCE, data.draw(st.binary(max_size=40)) + sent + END, b"")
+    for look, text, code in zip(asked, texts, codes, strict=True):
+        assert told[look.probes[0]] == Output(Status.SEEN, code, text.decode("utf-8", "replace"))
