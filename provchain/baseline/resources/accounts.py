@@ -228,7 +228,7 @@ class Accounts(Resource):
 
     def fixes(self, values: Values, target: Target) -> tuple[Fix, ...]:
         if self.must == "have_private_homes":
-            return (Step("attributes", {"path": "/home/*", "most": "0750", "owner": "", "group": ""}),)
+            return (Step("attributes", {"path": "/home/*", "most": "0750", "owners": [], "groups": []}),)
         if self.must == "be_locked_if_default":
             return (Step("shells_removed", {"names": list(words(values, self.names or ""))}),)
         if self.must in _FIELDS:

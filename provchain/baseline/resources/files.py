@@ -46,7 +46,7 @@ class File(Resource):
     """The most that it may be; fewer rights are fine."""
     owners: Annotated[tuple[Name, ...], Field(min_length=1)] = ("root",)
     groups: Annotated[tuple[Name, ...], Field(min_length=1)] = ("root",)
-    """The first of each is what a fix sets."""
+    """The first of each is what a fix sets where another is found."""
     missing: Literal["fails", "passes", "no_object"] = "no_object"
     """What it means if nothing is there."""
     hidden: bool = False
@@ -78,6 +78,10 @@ class File(Resource):
         )
 
     def fixes(self, values: Values, target: Target) -> tuple[Fix, ...]:
-        owner, group = self.owners[0], self.groups[0]
-        step = {"path": self.path, "most": self.mode, "owner": owner, "group": group}
+        step = {
+            "path": self.path,
+            "most": self.mode,
+            "owners": list(self.owners),
+            "groups": list(self.groups),
+        }
         return (Step("attributes", step),)

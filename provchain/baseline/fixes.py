@@ -1,0 +1,137 @@
+"""From rules to the settings of one host: what hardening applies, in one dense call.
+
+Lines that many rules share become one drop-in file; other fixes are settings of their own. Each setting says
+which rules it serves, and whether a wrong one could lock operators out: those go on trial first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from provchain.baseline.catalog import Resolved
+from provchain.baseline.judge import applies
+from provchain.baseline.model import Rule
+from provchain.baseline.resources import Entry, Step, Target
+
+HEAD = "# Managed by provchain: the Level-3 baseline; changes here are overwritten\n"
+Lines = Mapping[str, str]
+"""Key and value of a drop-in file's lines, in the order of the rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of the module ``converge``, with the rules that it serves."""
+
+    kind: str
+    parameters: Mapping[str, Any]
+    rules: tuple[str, ...]
+    access: bool = False
+    """A wrong one could lock operators out."""
+
+    def item(self) -> dict[str, Any]:
+        """Return it as the module takes it."""
+        return {"kind": self.kind, **self.parameters}
+
+
+def _file(path: str, text: Callable[[str, str], str], **more: str) -> Callable[[Lines], list[dict[str, Any]]]:
+    def render(lines: Lines) -> list[dict[str, Any]]:
+        content = HEAD + "".join(f"{text(key, value)}\n" for key, value in lines.items())
+        return [{"kind": "file", "path": path, "content": content, **more}]
+
+    return render
+
+
+def _options(path: str, separator: str) -> Callable[[Lines], list[dict[str, Any]]]:
+    def render(lines: Lines) -> list[dict[str, Any]]:
+        return [{"kind": "options", "path": path, "separator": separator, "values": dict(lines)}]
+
+    return render
+
+
+def _equals(key: str, value: str) -> str:
+    return key if value == "set" else f"{key} = {value}"
+
+
+def _sudo(key: str, value: str) -> str:
+    if value in ("yes", "no"):
+        return f"Defaults {'' if value == 'yes' else '!'}{key}"
+    return f'Defaults {key}="{value}"'
+
+
+def _profile(key: str, value: str) -> str:
+    return (
+        f"{key} {value}"
+        if key == "umask"
+        else f"[ -v {key} ] || {{ {key}={value}; readonly {key}; export {key}; }}"
+    )
+
+
+def _sysctl(lines: Lines) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": "sysctl",
+            "path": "/etc/sysctl.d/60-provchain.conf",
+            "values": dict(lines),
+            "missing": "skip",
+        }
+    ]
+
+
+SSHD = "/etc/ssh/sshd_config.d/05-provchain-baseline.conf"
+DROPINS: dict[str, Callable[[Lines], list[dict[str, Any]]]] = {
+    "faillock": _file("/etc/security/faillock.conf", _equals),
+    "login_defs": _options("/etc/login.defs", " "),
+    "modprobe": _file("/etc/modprobe.d/provchain.conf", lambda key, value: f"install {key} {value}"),
+    "profile": _file("/etc/profile.d/provchain.sh", _profile),
+    "pwhistory": _file("/etc/security/pwhistory.conf", _equals),
+    "pwquality": _file("/etc/security/pwquality.conf.d/50-provchain.conf", _equals),
+    "sshd": _file(SSHD, lambda key, value: f"{key} {value}", mode="0600", validate="/usr/sbin/sshd -t -f %s"),
+    "sudo": _file(
+        "/etc/sudoers.d/60-provchain-baseline", _sudo, mode="0440", validate="/usr/sbin/visudo -cf %s"
+    ),
+    "sysctl": _sysctl,
+    "useradd": _options("/etc/default/useradd", "="),
+}
+"""The files whose lines rules share, by the word that an Entry names."""
+RESTARTS = {"sshd": ("ssh.service", SSHD)}
+"""The unit that a drop-in belongs to, and the file whose change restarts it."""
+
+
+def plan(profile: Resolved, target: Target, only: Iterable[str] | None = None) -> tuple[Setting, ...]:
+    """Return the settings that make the profile's rules pass on a host; ``only`` limits it to some rules.
+
+    Where two rules give one line different values, the later rule in the catalog's order counts.
+    """
+    chosen = [
+        rule
+        for rule in profile.rules
+        if rule.fix == "machine" and applies(rule, target) and (only is None or rule.id in only)
+    ]
+    shared: dict[str, dict[str, tuple[str, Rule]]] = {}
+    steps: dict[str, tuple[Step, list[Rule]]] = {}
+    for rule in chosen:
+        for fix in rule.check_for(target.family).fixes(profile.values, target):
+            if isinstance(fix, Entry):
+                shared.setdefault(fix.dropin, {})[fix.key] = (fix.value, rule)
+            else:
+                steps.setdefault(repr((fix.kind, fix.parameters)), (fix, []))[1].append(rule)
+    settings = [one for name, lines in shared.items() for one in _dropin(name, lines)]
+    settings += [_setting(fix.kind, fix.parameters, rules) for fix, rules in steps.values()]
+    return tuple(settings)
+
+
+def _dropin(name: str, lines: Mapping[str, tuple[str, Rule]]) -> list[Setting]:
+    rules = [rule for _, rule in lines.values()]
+    items = DROPINS[name]({key: value for key, (value, _) in lines.items()})
+    if name in RESTARTS:
+        unit, path = RESTARTS[name]
+        items.append({"kind": "unit", "name": unit, "restart_on": [path]})
+    return [_setting(str(item.pop("kind")), item, rules) for item in items]
+
+
+def _setting(kind: str, parameters: Mapping[str, Any], rules: Iterable[Rule]) -> Setting:
+    served = tuple(rules)
+    ids = tuple(dict.fromkeys(rule.id for rule in served))
+    return Setting(kind, parameters, ids, any(rule.danger == "access" for rule in served))

@@ -1,0 +1,99 @@
+"""What hardening writes is what the audit wants: the settings of one host, looked at by the same rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from provchain.baseline import fixes, judge
+from provchain.baseline.facts import Facts, Output, Status
+from provchain.baseline.observation import Verdict
+from provchain.baseline.resources import Target
+from tests.unit.baseline.casekit import CATALOG
+
+HOSTS = {
+    "validator": Target("v1", "debian", False, frozenset({"validator"}), unit="engine.service"),
+    "bastion": Target("m1", "debian", False, frozenset({"bastion", "time"})),
+    "container": Target("a1", "debian", True, frozenset({"full", "rpc"}), unit="engine.service"),
+}
+EFFECTIVE = {"/etc/ssh/sshd_config.d/05-provchain-baseline.conf": "run:/usr/sbin/sshd -T"}
+
+
+def _facts(settings: tuple[fixes.Setting, ...]) -> Facts:
+    """What the probes would tell of a host with these settings and nothing else."""
+    told: dict[str, str] = {}
+    for setting in settings:
+        given: dict[str, Any] = dict(setting.parameters)
+        if setting.kind == "file":
+            told[EFFECTIVE.get(given["path"], f"file:{given['path']}")] = given["content"]
+        elif setting.kind == "options":
+            rows = (f"{key}{given['separator']}{value}\n" for key, value in given["values"].items())
+            told[f"file:{given['path']}"] = "".join(rows)
+        elif setting.kind == "sysctl":
+            rows = (f"{key} = {value}\n" for key, value in given["values"].items())
+            told["run:/usr/sbin/sysctl -a"] = "".join(rows)
+    told["file:/etc/security/pwquality.conf"] = ""
+    told["file:/etc/security/pwquality.conf.d/*.conf"] = "/etc/security/pwquality.conf.d/50-provchain.conf\n"
+    return Facts({name: Output(Status.SEEN, 0, text) for name, text in told.items()}, taken=1)
+
+
+@pytest.mark.parametrize("profile", CATALOG.profiles)
+@pytest.mark.parametrize("host", HOSTS)
+def test_what_is_written_passes(profile: str, host: str) -> None:
+    resolved, target = CATALOG.profiles[profile], HOSTS[host]
+    settings = fixes.plan(resolved, target)
+    shared = {rule for one in settings if one.kind in ("file", "options", "sysctl") for rule in one.rules}
+    written = [
+        rule
+        for rule in resolved.rules
+        if rule.id in shared and rule.check.resource in ("sshd", "option", "sysctl", "banner")
+    ]
+    assert len(written) > 50
+    results = judge.judge(replace(resolved, rules=tuple(written)), target, _facts(settings))
+    wrong = {one.rule.id: one.observation for one in results if one.observation.verdict != Verdict.COMPLIANT}
+    assert wrong == {}
+
+
+def test_what_can_lock_out_goes_on_trial() -> None:
+    settings = fixes.plan(CATALOG.profiles["mlps3"], HOSTS["validator"])
+    trial = {
+        setting.kind + " " + str(setting.parameters.get("path", "")) for setting in settings if setting.access
+    }
+    assert f"file {fixes.SSHD}" in trial
+    assert "file /etc/sudoers.d/60-provchain-baseline" in trial
+    assert any(one.startswith("pam_profile") for one in trial)
+    assert not any("sysctl" in one or "/etc/issue" in one for one in trial)
+
+
+def test_a_plan_can_be_limited_to_rules() -> None:
+    settings = fixes.plan(CATALOG.profiles["mlps3"], HOSTS["validator"], ["ssh-max-tries", "banner-remote"])
+    assert {rule for one in settings for rule in one.rules} == {"ssh-max-tries", "banner-remote"}
+    sshd = next(one for one in settings if one.parameters.get("path") == fixes.SSHD)
+    assert sshd.parameters["content"] == fixes.HEAD + "maxauthtries 4\n"
+
+
+def test_the_bastion_forwards_and_nobody_else() -> None:
+    for host, value in (("bastion", "local"), ("validator", "no")):
+        settings = fixes.plan(CATALOG.profiles["mlps3"], HOSTS[host])
+        content = next(one for one in settings if one.parameters.get("path") == fixes.SSHD).parameters[
+            "content"
+        ]
+        assert f"\nallowtcpforwarding {value}\n" in content
+
+
+def test_a_container_is_not_asked_for_its_machines_kernel() -> None:
+    settings = fixes.plan(CATALOG.profiles["mlps3"], HOSTS["container"])
+    names = [name for one in settings if one.kind == "sysctl" for name in one.parameters["values"]]
+    assert names
+    assert all(name.startswith("net.") for name in names)
+    assert not any(one.parameters.get("path") == "/etc/modprobe.d/provchain.conf" for one in settings)
+
+
+def test_every_shared_file_is_known() -> None:
+    """An Entry that names no drop-in would be found by the first host only."""
+    for profile in CATALOG.profiles.values():
+        for family in ("debian", "rpm"):
+            for host in HOSTS.values():
+                fixes.plan(profile, replace(host, family=family))
