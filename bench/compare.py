@@ -1,7 +1,6 @@
 """The chain's speed beside CometBFT's kvstore, on the same machine in the same run. Prints one JSON object.
 
     python bench/compare.py --nodes 4 --size 256 --seconds 20 --rounds 2 [--alone]
-    python bench/compare.py --soak 300          memory of each node under load, and its slope
 
 Both are networks of processes on loopback and take turns. CometBFT has its default configuration and its own
 load generator, and checks no signature; provnode verifies the SM2 signature of every transaction on every
@@ -16,7 +15,6 @@ import json
 import os
 import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,6 @@ from bench.machine import environment
 _WARM_UP = 4.0
 # transactions signed in advance for each second of load: more than are committed
 _MOST = {"openssl": 1_500, "native": 7_000}
-_SOAK_SAMPLES = 60
 
 
 def _round(system: Provnode | CometBft, seconds: int) -> dict[str, Any]:
@@ -49,38 +46,6 @@ def _round(system: Provnode | CometBft, seconds: int) -> dict[str, Any]:
     found["node_cpu_us_per_tx"] = round(used / max(committed, 1) / system.count * 1e6, 1)
     found["client_cpu_seconds"] = round(sent[0].client_cpu_seconds, 1)
     return {"system": system.name, "load_1min_before": round(load_before, 2), **found}
-
-
-def _soak(system: Provnode, seconds: int) -> dict[str, Any]:
-    """Resident memory of each node under load, and how fast it grows after the first third."""
-    system.start()
-    samples: list[tuple[float, dict[str, int]]] = []
-    try:
-        with system.load(seconds) as sent:
-            began = time.monotonic()
-            while (at := time.monotonic() - began) < seconds:
-                samples.append((at, system.processes.resident_bytes()))
-                time.sleep(seconds / _SOAK_SAMPLES)
-        system.processes.check()
-    finally:
-        system.stop()
-    settled = [(at, found) for at, found in samples if at >= seconds / 3]
-    times = [at for at, _ in settled]
-    slope = {
-        name: round(
-            statistics.linear_regression(times, [one[name] for _, one in settled]).slope * 60 / 2**20, 2
-        )
-        for name in samples[0][1]
-    }
-    mib = {name: [round(one[name] / 2**20) for _, one in samples[:: _SOAK_SAMPLES // 6]] for name in slope}
-    committed = sum(height is not None for height, _ in sent[0].sent)
-    return {
-        "seconds": seconds,
-        "committed": committed,
-        "tx_per_second": round(committed / (sent[0].ended - sent[0].began), 1),
-        "resident_mib": mib,
-        "slope_mib_per_minute": slope,
-    }
 
 
 def _compare(options: argparse.Namespace, ours: Provnode, theirs: CometBft | None) -> dict[str, Any]:
@@ -112,7 +77,6 @@ def main() -> None:
     parser.add_argument("--provider", default="openssl", choices=sorted(_MOST), help="of cryptography")
     parser.add_argument("--alone", action="store_true", help="leave CometBFT out")
     parser.add_argument("--signed", type=int, help="transactions signed in advance for a second of load")
-    parser.add_argument("--soak", type=int, metavar="SECONDS", help="watch the nodes' memory instead")
     options = parser.parse_args()
     about = environment()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -122,8 +86,7 @@ def main() -> None:
         ours = Provnode(
             roots[0], options.nodes, options.size, options.interval, options.in_flight, options.provider
         )
-        seconds = options.soak or options.seconds
-        length = ours.sign(options.in_flight + (options.signed or _MOST[options.provider]) * seconds)
+        length = ours.sign(options.in_flight + (options.signed or _MOST[options.provider]) * options.seconds)
         found = {
             "bench": "compare",
             "environment": about,
@@ -133,12 +96,9 @@ def main() -> None:
             "configured_interval_ms": options.interval,
             "in_flight": options.in_flight,
         }
-        if options.soak:
-            found |= {"bench": "soak", **_soak(ours, options.soak)}
-        else:
-            theirs = None if options.alone else CometBft(roots[1], options.nodes, options.size)
-            found["phases_us_per_tx"] = phases(roots[0], options.provider)
-            found |= _compare(options, ours, theirs)
+        theirs = None if options.alone else CometBft(roots[1], options.nodes, options.size)
+        found["phases_us_per_tx"] = phases(roots[0], options.provider)
+        found |= _compare(options, ours, theirs)
     print(json.dumps(found, ensure_ascii=False))
 
 

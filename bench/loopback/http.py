@@ -39,9 +39,20 @@ class UnixRpc:
 
     async def call(self, method: str, **params: object) -> Any:  # noqa: ANN401 - each method has its own result
         """Call, and return the result."""
-        self._writer.write(_request(method, params))
+        return _result(await self._exchange(_request(method, params)))
+
+    def close(self) -> None:
+        """End the connection."""
+        self._writer.close()
+
+    async def metrics(self) -> str:
+        """The page of metrics."""
+        return (await self._exchange(b"GET /metrics HTTP/1.1\r\nhost: node\r\n\r\n")).decode()
+
+    async def _exchange(self, request: bytes) -> bytes:
+        self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
-        return _result(await self._reader.readexactly(_length(head)))
+        return await self._reader.readexactly(_length(head))
 
     @staticmethod
     def ask(path: Path, method: str, **params: object) -> Any:  # noqa: ANN401 - each method has its own result

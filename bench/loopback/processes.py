@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _START_SECONDS = 60.0
 _END_SECONDS = 20.0
 
@@ -48,12 +47,10 @@ class Processes:
         """The processor time that all have used so far."""
         return sum(_cpu(process.pid) for process in self._running.values())
 
-    def resident_bytes(self) -> dict[str, int]:
-        """The resident memory of each."""
-        return {
-            name: int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * _PAGE
-            for name, process in self._running.items()
-        }
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process of each."""
+        return {name: process.pid for name, process in self._running.items()}
 
     def stop(self) -> None:
         """End all: by SIGTERM, and by SIGKILL what does not end by itself."""

@@ -45,19 +45,20 @@ class Provnode:
     in_flight: int
     provider: str
     name: str = "provnode"
+    snapshot_interval: int = 0
     env: dict[str, str] = field(default_factory=dict)
     processes: Processes = field(init=False)
 
     def __post_init__(self) -> None:
         self.processes = Processes(self.root)
-        self._names = [f"v{number}" for number in range(1, self.count + 1)]
+        self.names = [f"v{number}" for number in range(1, self.count + 1)]
         self._organisations = [f"org{number}" for number in range(1, self.count + 1)]
         self._transactions = self.root / "transactions"
         provider = get_provider(self.provider)
         cas = [make_ca(self.root / "pki" / name, name) for name in self._organisations]
         make_trust(self.root / "trust", cas)
         keys = {}
-        for name, ca in zip(self._names, cas, strict=True):
+        for name, ca in zip(self.names, cas, strict=True):
             ca.issue(self.root / name, name)
             keys[name] = provider.generate()
         keys["client"] = provider.generate()
@@ -73,7 +74,7 @@ class Provnode:
             self._configure(number)
 
     def _genesis(self, public: dict[str, str]) -> dict[str, Any]:
-        members = list(zip(self._names, self._organisations, strict=True))
+        members = list(zip(self.names, self._organisations, strict=True))
         return {
             "format": 1,
             "network": "bench",
@@ -93,7 +94,7 @@ class Provnode:
         }
 
     def _configure(self, number: int) -> None:
-        members = list(zip(self._names, self._organisations, self._ports, strict=True))
+        members = list(zip(self.names, self._organisations, self._ports, strict=True))
         name, organisation, (p2p, rpc) = members[number]
         lines = [
             f'name = "{name}"',
@@ -101,9 +102,10 @@ class Provnode:
             f'genesis = "{self.root}/genesis.json"',
             f'data_dir = "{self.root}/{name}/data"',
             f'consensus_key = "{self.root}/{name}.pem"',
-            f'admin_socket = "{self._socket(name)}"',
+            f'admin_socket = "{self.socket(name)}"',
             f'provider = "{self.provider}"',
             'log_level = "warning"',
+            f"snapshot_interval = {self.snapshot_interval}",
             f'listen = {{address = "127.0.0.1", p2p_port = {p2p}, rpc_port = {rpc}}}',
             "[identity]",
             f'key = "{self.root}/{name}/key.pem"',
@@ -121,12 +123,13 @@ class Provnode:
                 lines += [f"p2p_port = {other_p2p}", f"rpc_port = {other_rpc}"]
         (self.root / f"{name}.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def _socket(self, name: str) -> Path:
+    def socket(self, name: str) -> Path:
+        """Where a node takes local requests."""
         return self.root / f"{name}.sock"
 
     def start(self) -> None:
         """Start the nodes on an empty chain."""
-        for name in self._names:
+        for name in self.names:
             shutil.rmtree(self.root / name / "data", ignore_errors=True)
             argv = [sys.executable, "-m", "provnode", "run", "--config", str(self.root / f"{name}.toml")]
             self.processes.start(name, argv, NODE, self.env)
@@ -135,7 +138,7 @@ class Provnode:
     def height(self) -> int:
         """The newest block of the first node; -1 while it does not answer."""
         try:
-            return int(UnixRpc.ask(self._socket("v1"), "node_status")["height"])
+            return int(UnixRpc.ask(self.socket("v1"), "node_status")["height"])
         except OSError:
             return -1
 
@@ -151,7 +154,7 @@ class Provnode:
     @contextlib.contextmanager
     def load(self, seconds: int) -> Iterator[list[Load]]:
         """Keep `in_flight` transactions in flight meanwhile, spread over all nodes."""
-        asked = {"sockets": [str(self._socket(name)) for name in self._names], "seconds": seconds}
+        asked = {"sockets": [str(self.socket(name)) for name in self.names], "seconds": seconds}
         asked |= {"transactions": str(self._transactions), "in_flight": self.in_flight}
         argv = [sys.executable, "-m", "bench.loopback.client", json.dumps(asked)]
         found: list[Load] = []

@@ -28,7 +28,8 @@ import bench.loopback
 assert bench.loopback  # noqa: S101 - imported for the path to the node
 
 
-def _record(number: int, padding: int) -> JsonObject:
+def record(number: int, padding: int) -> JsonObject:
+    """An object to create, with so many bytes of padding in its body."""
     content: JsonObject = {
         "type": "note",
         "object_id": f"{number:x}",
@@ -46,7 +47,7 @@ def _sign(asked: dict[str, Any], first: int, last: int) -> list[tuple[bytes, byt
     genesis = load_genesis(Path(asked["genesis"]))
 
     def signed(number: int, padding: int) -> tuple[bytes, bytes]:
-        found = _record(number, padding)
+        found = record(number, padding)
         raw, txid = sign_transaction(provider, key, asked["signer"], genesis.hash, "object", found)
         return txid, raw
 
