@@ -29,8 +29,8 @@ from provnode.storage.store import BlockRow, BlockWrite, HandoverRow, Store
 
 # a proposer's clock may run this far ahead of ours; a block from further ahead may be fine later
 MAX_AHEAD_MS = 5_000
-# blocks executed but not committed: one a round, and rounds are few
-_MAX_PREPARED = 8
+# bytes of the blocks that were executed but not committed; their effects take several times that in memory
+_MAX_PREPARED = 24 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,9 +353,9 @@ class Ledger(Views):
         return HandoverRow(row.height, wire.encode_header(header), row.certificate, validators)
 
     def _remember(self, raw: bytes, prepared: _Prepared) -> None:
-        if len(self._prepared) >= _MAX_PREPARED:
-            self._prepared.pop(next(iter(self._prepared)))
         self._prepared[raw] = prepared
+        while len(self._prepared) > 1 and sum(map(len, self._prepared)) > _MAX_PREPARED:
+            self._prepared.pop(next(iter(self._prepared)))
 
     def _committed_before(self, raw: bytes, height: int) -> Committed:
         row = self.store.block(height)

@@ -24,6 +24,8 @@ from provnode.storage.errors import StoreError
 EMPTY = bytes(32)
 _LEAF = b"L"
 _INNER = b"I"
+NODE_BYTES = 320
+"""What a node in a `Cache` takes: a hash, 65 bytes, and their place in a dict that has just grown."""
 
 Reader = Callable[[bytes], bytes | None]
 """Gives an encoded node by its hash, or None when there is no such node."""
@@ -50,27 +52,37 @@ class Update:
 
 
 class Cache:
-    """The newest nodes of the tree in memory, at most `most`: the next block reads what the last one wrote.
+    """The newest nodes of the tree in memory, `most` bytes: the next block reads what the last one wrote.
 
-    For the one thread that writes the ledger.
+    Two generations, of which the younger fills up and then takes the place of the older. For the one thread
+    that writes the ledger.
     """
 
-    def __init__(self, read: Reader, most: int = 200_000) -> None:
+    def __init__(self, read: Reader, most: int = 64 * 1024 * 1024) -> None:
         self._read = read
-        self._most = most
-        self._nodes: dict[bytes, bytes] = {}
+        self._most = most // (2 * NODE_BYTES)
+        self._young: dict[bytes, bytes] = {}
+        self._old: dict[bytes, bytes] = {}
+
+    @property
+    def size(self) -> int:
+        """The bytes of memory that the nodes take, at most."""
+        return (len(self._young) + len(self._old)) * NODE_BYTES
 
     def read(self, node_hash: bytes) -> bytes | None:
         """A node of the committed tree."""
-        return self._nodes.get(node_hash) or self._read(node_hash)
+        return self._young.get(node_hash) or self._old.get(node_hash) or self._read(node_hash)
 
     def settle(self, update: Update) -> None:
         """A block was committed: its nodes are the newest ones."""
         for node_hash in update.stale:
-            self._nodes.pop(node_hash, None)
-        self._nodes.update(update.nodes)
-        for node_hash in list(islice(self._nodes, max(0, len(self._nodes) - self._most))):
-            del self._nodes[node_hash]
+            self._young.pop(node_hash, None)
+            self._old.pop(node_hash, None)
+        if len(self._young) + len(update.nodes) > self._most:
+            self._old, self._young = self._young, {}
+        # of a block with more than there is room for, what it wrote last: the upper part of the tree
+        beyond = max(0, len(update.nodes) - self._most)
+        self._young.update(islice(update.nodes.items(), beyond, None))
 
 
 def leaf_hash(key: bytes, value: bytes) -> bytes:

@@ -140,6 +140,7 @@ class Consensus:
         me = self._signer.take_part(validators, self._ledger.height + 1) if self._signer else None
         self.machine = Machine(validators, me, self._ledger.height + 1, self._params)
         self.blocks: dict[bytes, bytes] = {}
+        self._own: bytes | None = None
         self.started = self._called = False
         self.step_times.enter("wait", self.machine.height, 0)
         self._intake.new_height(self.inbox)
@@ -296,6 +297,15 @@ class Consensus:
             self._outlet.send_evidence([found])
 
     async def _build(self, height: int, round_: int) -> list[Event]:
+        """Make this node's block of the height, once: in later rounds it is known, and judged, already.
+
+        A new one each round would fill memory and log, and take each round the time that the last one lacked.
+        """
+        if self._own is None:
+            self._own = await self._new_block()
+        return [ValueReady(height, round_, self._own)]
+
+    async def _new_block(self) -> bytes:
         genesis = self._ledger.genesis
         evidence = self._evidence.pending()[:MAX_PER_BLOCK]
         txs = [evidence_transaction(genesis.hash, found) for found in evidence]
@@ -304,7 +314,7 @@ class Consensus:
         raw = await self._threads.write(self._ledger.build_block, now_ms, me, txs)
         block_id = wire.decode_block(raw).block_id
         self._keep_block(block_id, raw)
-        return [ValueReady(height, round_, block_id)]
+        return block_id
 
     async def _send_proposal(self, unsigned: Proposal) -> list[Event]:
         signer, journal = self._signer, self._journal

@@ -12,6 +12,10 @@ from provnode.core.types import Certificate, Proposal, Vote
 
 _MOST_VOTES = 20_000
 _MOST_PROPOSALS = 64
+# of one peer: its own, and what it passes on of others'
+_MOST_PROPOSALS_OF_PEER = 8
+# bytes of the blocks that come along; at least the largest one fits
+_MOST_PROPOSED = 64 * 1024 * 1024
 _MOST_RESPONSES = 4
 
 
@@ -57,8 +61,11 @@ class Inbox:
             self._wake.set()
 
     def put_proposal(self, item: ProposalFrom) -> None:
-        """Add a proposal, unless there are too many."""
-        if len(self.proposals) < _MOST_PROPOSALS:
+        """Add a proposal, unless there are too many, of this peer or of all."""
+        of_peer = sum(one.peer == item.peer for one in self.proposals)
+        size = len(item.block) + sum(len(one.block) for one in self.proposals)
+        room = len(self.proposals) < _MOST_PROPOSALS and size <= _MOST_PROPOSED
+        if room and of_peer < _MOST_PROPOSALS_OF_PEER:
             self.proposals.append(item)
             self._wake.set()
 

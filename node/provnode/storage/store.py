@@ -43,16 +43,21 @@ __all__ = [
 ]
 # keys in one question; SQLite allows 32,766 parameters
 _KEYS = 500
+# pages kept in memory: of the store that the node works on, and of one that is read once from end to end
+_CACHE_BYTES = 64 * 1024 * 1024
+_SCAN_CACHE_BYTES = 4 * 1024 * 1024
 
 
 class Store:
     """Open (or create) the store at `path`, whose blocks and objects lie there as `sealing` has them.
 
+    `cache` bounds the pages that are kept in memory, in bytes.
     Raises StoreError: `format`, `key`, `corrupt`, `disk_full`, `io`.
     """
 
-    def __init__(self, path: Path, sealing: Sealing = PLAIN) -> None:
+    def __init__(self, path: Path, sealing: Sealing = PLAIN, cache: int = _CACHE_BYTES) -> None:
         self.path = path
+        self._cache = cache
         self._sealing = sealing
         self.lock = threading.RLock()
         with _typed(str(path)):
@@ -74,7 +79,7 @@ class Store:
         if self._db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
             raise StoreError("io", f"{self.path}: this file system can't do WAL", "use a local file system")
         # FULL: the write-ahead log is synced at every commit, not only at checkpoints
-        for pragma in ("synchronous = FULL", "cache_size = -65536", "temp_store = MEMORY"):
+        for pragma in ("synchronous = FULL", f"cache_size = -{self._cache // 1024}", "temp_store = MEMORY"):
             self._db.execute(f"PRAGMA {pragma}")
         if not tables:
             with self._transaction():
@@ -239,7 +244,7 @@ class Store:
     def frozen(self) -> Store:
         """The store as it is now, whatever is committed meanwhile; for one reader, who closes it."""
         with self.lock:  # not while its data keys change
-            found = Store(self.path, self._sealing)
+            found = Store(self.path, self._sealing, _SCAN_CACHE_BYTES)
         with _typed(str(self.path)):
             found._db.execute("BEGIN")
             found.height()  # the first read is what fixes the state that is seen

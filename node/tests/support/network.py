@@ -218,6 +218,12 @@ class LocalNetwork:
             self.provider, self.client, self.genesis.hash, f"o-{self._serial}", title, "x" * size
         )
 
+    def rival(self) -> bytes:
+        """A signed transaction that creates what the last one creates: a block takes one of the two."""
+        return make_transaction(
+            self.provider, self.client, self.genesis.hash, f"o-{self._serial}", "二", "rival"
+        )
+
     async def commit_one(self, via: str = "v1", seconds: float = 20.0) -> tuple[bytes, int]:
         """Submit a transaction and wait for its block; gives id and height."""
         node = self.nodes[via]
