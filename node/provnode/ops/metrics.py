@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 from collections import Counter
 from collections.abc import Mapping
 
 from provnode.ops.status import Status
 from provnode.ops.timing import Histogram
+from provnode.ops.usage import Usage, usage
 
 
 class _Page:
@@ -70,10 +70,18 @@ def render(
         "TLS clients that were refused.",
         {(("reason", reason),): count for reason, count in sorted(refused.items())},
     )
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    page.value("process_cpu_seconds_total", "Processor time since the start.", used.ru_utime + used.ru_stime)
-    page.value("provnode_peak_memory_bytes", "The most memory held since the start.", used.ru_maxrss * 1024)
+    _process(page, usage())
     return str(page)
+
+
+def _process(page: _Page, used: Usage) -> None:
+    page.value("process_cpu_seconds_total", "Processor time since the start.", used.cpu_seconds)
+    page.value("process_resident_memory_bytes", "Memory in use, pages of files included.", used.resident)
+    page.value("provnode_anonymous_memory_bytes", "Memory of the process's own.", used.anonymous)
+    page.value("provnode_peak_memory_bytes", "The most memory held since the start.", used.peak)
+    page.value("process_open_fds", "Open files and sockets.", used.open_files)
+    page.value("process_max_fds", "How many may be open.", used.most_files)
+    page.value("provnode_threads", "Threads of Python.", used.threads)
 
 
 def _chain(page: _Page, status: Status) -> None:

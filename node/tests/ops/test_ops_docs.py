@@ -55,3 +55,16 @@ def test_every_method_is_listed(tmp_path: Path) -> None:
             return set(Methods(it.node).names)
 
     assert first_cells(section("JSON-RPC")) == asyncio.run(names())
+
+
+def test_every_metric_is_listed(tmp_path: Path) -> None:
+    import asyncio
+
+    async def page() -> str:
+        async with served(tmp_path) as it:
+            _, body = await it.raw(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+            return body.decode()
+
+    names = set(re.findall(r"^# TYPE (\w+) ", asyncio.run(page()), re.MULTILINE))
+    assert len(names) > 20
+    assert first_cells(section("Metrics")) == names
