@@ -61,8 +61,8 @@ class Host(Protocol):
     def offer_proposal(self, peer: str, proposal: Proposal, block: bytes) -> None:
         """A proposal came; nothing about it is checked."""
 
-    def offer_blocks(self, peer: str, blocks: tuple[tuple[bytes, Certificate], ...]) -> bool:
-        """Blocks came that were asked for; False when they can't be taken now."""
+    def offer_blocks(self, peer: str, blocks: tuple[tuple[bytes, Certificate], ...]) -> None:
+        """Blocks came that were asked for, and those before them have been offered."""
 
     async def offer_txs(self, peer: str, txs: Sequence[bytes]) -> None:
         """Transactions came. Raises ProtocolError for one that no correct node passes on."""
@@ -196,10 +196,8 @@ class Gossip:
 
     def _take_blocks(self, peer: Connection, blocks: tuple[tuple[bytes, Certificate], ...]) -> None:
         now = self._clock()
-        first = blocks[0][1].height if blocks else 0
-        asked = self.sync.answered(peer.name, first, len(blocks), now)
-        if asked and blocks and not self._host.offer_blocks(peer.name, blocks):
-            self.sync.failed(peer.name, now)
+        if self.sync.answered(peer.name, blocks, now):
+            self._sync_blocks(now)
 
     # --- what goes out
 
@@ -243,7 +241,7 @@ class Gossip:
         now = self._clock()
         if self._is_due("spread", _SPREAD_SECONDS, now):
             self._flush()
-        self._request_blocks(now)
+        self._sync_blocks(now)
         if self._is_due("status", _STATUS_SECONDS, now):
             self.send_status()
             self._tell_stranded(now)
@@ -260,11 +258,15 @@ class Gossip:
         self._due[what] = now + seconds
         return True
 
-    def _request_blocks(self, now: float) -> None:
-        request = self.sync.next(self._host.height, now)
-        peer = self._peers and request and self._peers.connected.get(request.peer)
-        if peer and request:
-            peer.send(wire.encode_message(wire.BlockRequest(request.height, request.count)), urgent=True)
+    def _sync_blocks(self, now: float) -> None:
+        """Give the ledger what is next, and ask for more."""
+        height = self._host.height
+        while answer := self.sync.ready(height):
+            self._host.offer_blocks(answer.peer, answer.blocks)
+        for request in self.sync.requests(height, now):
+            peer = self._peers and self._peers.connected.get(request.peer)
+            if peer:
+                peer.send(wire.encode_message(wire.BlockRequest(request.height, request.count)), urgent=True)
 
     def _tell_stranded(self, now: float) -> None:
         before, self.stranded = self.stranded, self.sync.stranded(self._host.height, now)

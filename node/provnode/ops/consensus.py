@@ -235,8 +235,7 @@ class Consensus:
             if certificate.height <= self._ledger.height:
                 continue
             if certificate.height != self._ledger.height + 1:
-                self._outlet.on_unusable(item.peer)
-                return
+                return  # those before it could not be used: all are asked for again
             await self._commit(raw, certificate)
 
     # --- the machine

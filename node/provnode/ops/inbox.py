@@ -69,13 +69,11 @@ class Inbox:
             self.proposals.append(item)
             self._wake.set()
 
-    def put_blocks(self, item: BlocksFrom) -> bool:
-        """Add an answer of block sync; False when too many wait."""
-        if len(self.blocks) >= _MOST_RESPONSES:
-            return False
-        self.blocks.append(item)
-        self._wake.set()
-        return True
+    def put_blocks(self, item: BlocksFrom) -> None:
+        """Add an answer of block sync, unless there are too many."""
+        if len(self.blocks) < _MOST_RESPONSES:
+            self.blocks.append(item)
+            self._wake.set()
 
     def put_timeout(self, event: TimeoutFired) -> None:
         """Add a timer of this node's own."""

@@ -288,9 +288,9 @@ class Node:
         """A proposal came."""
         self._consensus.inbox.put_proposal(ProposalFrom(peer, proposal, block))
 
-    def offer_blocks(self, peer: str, blocks: tuple[tuple[bytes, Certificate], ...]) -> bool:
+    def offer_blocks(self, peer: str, blocks: tuple[tuple[bytes, Certificate], ...]) -> None:
         """Blocks came that were asked for."""
-        return self._consensus.inbox.put_blocks(BlocksFrom(peer, blocks))
+        self._consensus.inbox.put_blocks(BlocksFrom(peer, blocks))
 
     async def offer_txs(self, peer: str, txs: Sequence[bytes]) -> None:
         """Transactions came."""
