@@ -1,9 +1,10 @@
 # Two commands: `make up` and `make test`. The rest is listed by `make help`.
 NETWORK ?= lab
 SEEDS ?= 1000
+SECONDS ?= 600
 provchain = .venv/bin/provchain
 
-.PHONY: help setup up down demo status verify plan test quick bench simulate
+.PHONY: help setup up down demo status verify plan test quick bench simulate fuzz
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,3 +35,6 @@ bench: setup ## print the benches' JSON
 
 simulate: setup ## run the consensus simulator over SEEDS seeds
 	@PYTHONPATH=node .venv/bin/python -m tests.simulation.run --seeds $(SEEDS)
+
+fuzz: setup ## fuzz the node's decoders and its RPC for SECONDS
+	@tools/fuzz --seconds $(SECONDS)

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"sync"
@@ -155,5 +157,42 @@ func decode(text []byte) (*sm2.PrivateKey, error) {
 	}
 	number := key.D.FillBytes(make([]byte, 32))
 	defer clear(number)
-	return sm2.NewPrivateKey(number)
+	made, err := sm2.NewPrivateKey(number)
+	if err != nil || !belongs(block.Bytes, made) {
+		return nil, errKey
+	}
+	return made, nil
+}
+
+// belongs tells whether the public point that PKCS#8 (RFC 5958) tells beside the number, if it does
+// (RFC 5915), is that of the number: a damaged file must not be taken for another key.
+func belongs(der []byte, key *sm2.PrivateKey) bool {
+	var outer struct {
+		Version   int
+		Algorithm pkix.AlgorithmIdentifier
+		Key       []byte
+	}
+	var inner struct {
+		Version int
+		Number  []byte
+		Curve   asn1.ObjectIdentifier `asn1:"optional,explicit,tag:0"`
+		Public  asn1.BitString        `asn1:"optional,explicit,tag:1"`
+	}
+	if _, err := asn1.Unmarshal(der, &outer); err != nil {
+		return false
+	}
+	defer clear(outer.Key)
+	if _, err := asn1.Unmarshal(outer.Key, &inner); err != nil {
+		return false
+	}
+	defer clear(inner.Number)
+	told := inner.Public.Bytes
+	if len(told) == 0 {
+		return true
+	}
+	own := make([]byte, pointBytes)
+	own[0] = 4
+	key.X.FillBytes(own[1:33])
+	key.Y.FillBytes(own[33:])
+	return bytes.Equal(told, own)
 }

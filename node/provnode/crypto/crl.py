@@ -43,6 +43,11 @@ def read_crl(raw: bytes, organisation: str) -> RevocationList:
         serials = frozenset(one.serial_number for one in crl)
     except x509.ExtensionNotFound as error:
         raise ValueError("has no CRL number") from error
+    except ValueError:
+        raise
+    except Exception as error:
+        # of a version, a name or an extension that is none the library says so by errors of many kinds
+        raise ValueError(f"can't be read: {error}") from error
     if algorithm != _SM2_WITH_SM3:
         raise ValueError(f"signature: found {algorithm}, allowed: {_SM2_WITH_SM3} (SM2 with SM3)")
     if issuers != [organisation]:

@@ -146,7 +146,7 @@ def encode_state(found: Membership) -> bytes:
 def decode_state(raw: bytes) -> Membership:
     """What `encode_state` made. Raises ValueError for anything else."""
     found = msgspec.convert(decode(raw), _State)
-    return Membership(
+    membership = Membership(
         active=tuple(one.validator() for one in found.active),
         suspended=tuple(one.validator() for one in found.suspended),
         pending=tuple(one.change() for one in found.pending),
@@ -154,6 +154,9 @@ def decode_state(raw: bytes) -> Membership:
         keys=frozenset(map(bytes.fromhex, found.keys)),
         places={name: (who, Place(at, port)) for name, (who, at, port) in found.places.items()},
     )
+    if encode_state(membership) != raw:
+        raise ValueError("not in its one spelling")
+    return membership
 
 
 def membership_json(found: Membership) -> JsonObject:

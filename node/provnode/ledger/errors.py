@@ -44,6 +44,8 @@ class TxCode(StrEnum):
     POOL_FULL = "pool_full"
 
 
+# a message goes to who submitted and to the log: its size isn't for who submitted to choose
+_LONGEST_MESSAGE = 1_000
 _MAY_COME_TRUE = frozenset({TxCode.MISSING, TxCode.VERSION_AHEAD, TxCode.SEQUENCE_AHEAD})
 
 
@@ -55,6 +57,7 @@ class TxError(Exception):
     """
 
     def __init__(self, code: TxCode, message: str) -> None:
+        message = message[:_LONGEST_MESSAGE]
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message

@@ -24,5 +24,5 @@ def type_of(snapshot: bytes) -> str:
     """`header.content.type` of a stored snapshot. Raises ValueError when it is none."""
     try:
         return _decoder.decode(snapshot).header.content.type
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"no snapshot: {error}") from error

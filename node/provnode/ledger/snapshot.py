@@ -311,6 +311,9 @@ class _Rebuild:
                     user = UserRow(record.id, record.organisation, record.public_key, record.height)
                     self.leaves.append((state_key("user", user.id), state_value(user_bytes(user))))
                     users.append(user)
+                case StateRecord(kind="user"):
+                    # it would have the place of a user in the tree, beside the user
+                    raise SnapshotError("a user among the other state")
                 case StateRecord():
                     self._ascend(3, record.kind.encode(), record.id.encode())
                     self.leaves.append((state_key(record.kind, record.id), state_value(record.value)))

@@ -9,8 +9,9 @@ its organisation has revoked counts no more, whether the chain says so or a list
 from __future__ import annotations
 
 import base64
+import contextlib
 import logging
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,11 +121,14 @@ class Identity:
         if lib.SSL_session_reused(connection._ssl):
             raise TlsError("resumed", "a resumed session proves no identity")
         # on the side that verified, OpenSSL has checked dates, signatures and purpose of this chain
-        chain = connection.get_verified_chain(as_cryptography=True)
+        with _reading():
+            chain = connection.get_verified_chain(as_cryptography=True)
         if not chain:
             raise TlsError("no_certificate", "the other side showed no certificate")
         wanted = ExtendedKeyUsageOID.CLIENT_AUTH if server else ExtendedKeyUsageOID.SERVER_AUTH
-        found = self._identify(chain[0], chain[-1], wanted, self._current().cas)
+        cas = self._current().cas
+        with _reading():
+            found = self._identify(chain[0], chain[-1], wanted, cas)
         found = replace(found, serials=tuple(cert.serial_number for cert in chain[:-1]))
         if self.is_revoked(found):
             raise TlsError("revoked", f"the certificate of {found.name!r} was revoked by its organisation")
@@ -279,6 +283,20 @@ class Identity:
             raise IdentityError("files", f"{self.key}: is not the key of {self.cert}")
         context.check_privatekey()
         return context
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Refuse a certificate that the library can't take apart. Raises TlsError.
+
+    Whose CA signed it doesn't make it well-formed, and the library's errors are of many kinds.
+    """
+    try:
+        yield
+    except TlsError:
+        raise
+    except Exception as error:
+        raise TlsError("certificate", f"the certificate can't be read: {describe(error)}") from error
 
 
 def _der(pem: bytes) -> bytes:

@@ -92,7 +92,8 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path}: {len(raw)} bytes, allowed: at most {_LONGEST}")
     try:
         config = msgspec.convert(tomllib.loads(raw.decode()), Config)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (ValueError, RecursionError) as error:
+        # not UTF-8, no TOML, another value or key than allowed, or nested beyond reason
         raise ConfigError(f"{path}: {error}") from None
     names = [peer.name for peer in config.peers]
     # two snapshots are offered at a time: who joined by the older one needs all blocks since

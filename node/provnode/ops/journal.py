@@ -50,7 +50,7 @@ class Journal:
                     blocks[item[1]] = self._sealing.open(journal_row(item[1]), item[2])
                 elif item[0] != _MARK:
                     events.append(_read(item))
-        except (msgspec.DecodeError, wire.WireError, ValueError, IndexError, TypeError, KeyError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise WalCorruptError(self._path, 0, f"an event can't be read: {error}") from error
         self._blocks = set(blocks)
         return events, blocks
@@ -109,4 +109,4 @@ def _read(item: list[object]) -> Event:
             return VoteReceived(wire.decode_vote(raw))
         case [4, int(step), int(height), int(round_)]:
             return TimeoutFired(Step(step), height, round_)
-    raise ValueError(f"unknown record {item[:1]}")
+    raise ValueError(f"unknown record {str(item[:1])[:64]}")

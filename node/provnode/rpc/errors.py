@@ -14,6 +14,10 @@ TIMED_OUT = -32003
 FORBIDDEN = -32004
 
 
+# an answer is not as long as the asker likes
+_LONGEST_MESSAGE = 1_000
+
+
 class RpcError(Exception):
     """An error answer: a code, a message, and where there is one the chain's own code (``data.code``).
 
@@ -23,7 +27,7 @@ class RpcError(Exception):
     def __init__(self, code: int, message: str, reason: str = "", **more: int) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
+        self.message = message[:_LONGEST_MESSAGE]
         self.reason = reason
         self._more = more
 

@@ -127,6 +127,7 @@ class Keyring:
         try:
             head, *lines = self.path.read_text(encoding="ascii").splitlines()
             magic, kek_id, current = head.split(" ")
+            self.current = int(current)
             sealed = {
                 int(number): base64.b64decode(text, validate=True) for number, text in map(str.split, lines)
             }
@@ -134,7 +135,7 @@ class Keyring:
             raise os_error(error, str(self.path)) from error
         except (ValueError, binascii.Error) as error:
             raise self._corrupt(str(error)) from error
-        if magic != _MAGIC or not current.isdecimal() or int(current) not in sealed:
+        if magic != _MAGIC or self.current not in sealed:
             raise self._corrupt(f"its first line is {head[:64]!r}")
         if kek_id != self._kek.id:
             raise StoreError(
@@ -146,7 +147,6 @@ class Keyring:
             self._keys = {number: self._kek.open(data, _row(number)) for number, data in sealed.items()}
         except CryptoError as error:
             raise self._corrupt(str(error)) from error
-        self.current = int(current)
 
     def _corrupt(self, what: str) -> StoreError:
         return StoreError("corrupt", f"{self.path}: {what}", "restore the keyring that belongs to the store")

@@ -7,14 +7,18 @@ copy of its log, can't sign twice for one step. `core.guard` decides, this modul
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from provnode.core.guard import Signed
 from provnode.storage.errors import StoreError
 from provnode.storage.files import os_error, replace_file
+from provnode.wire.limits import Height, Round
 
-_decoder = msgspec.json.Decoder(tuple[int, int, int, bytes, bytes])
+# height, round and step (0 to 2) within their ranges: a lower place would let this key sign again
+_decoder = msgspec.json.Decoder(tuple[Height, Round, Annotated[int, Meta(ge=0, le=2)], bytes, bytes])
 
 
 class SignedStore:

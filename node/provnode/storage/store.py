@@ -90,7 +90,7 @@ class Store:
                 self._db.execute(
                     "INSERT INTO meta VALUES ('data_keys', ?)", (in_text(self._sealing.numbers),)
                 )
-        (found,) = self._db.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
+        found = self._meta("format")
         if found != FORMAT:
             raise StoreError(
                 "format",
@@ -100,9 +100,17 @@ class Store:
 
         self._check_keys()
 
+    def _meta(self, name: str) -> object:
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            raise StoreError("corrupt", f"{self.path} tells no {name}", "restore a backup or sync anew")
+        return row[0]
+
     def _check_keys(self) -> None:
         """Refuse a store that is sealed under keys that are not here, or plain where it should be sealed."""
-        (text,) = self._db.execute("SELECT value FROM meta WHERE name = 'data_keys'").fetchone()
+        text = str(self._meta("data_keys"))
+        if not all(word.isdecimal() for word in text.split()):
+            raise StoreError("corrupt", f"{self.path}: data keys {text[:80]!r}", "restore a backup")
         used, there = {int(word) for word in text.split()}, set(self._sealing.numbers)
         check_numbers(used, there, str(self.path))
         if used != there:
@@ -377,6 +385,9 @@ def _typed(what: str) -> Iterator[None]:
     """Turn SQLite's errors into StoreError."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        # where SQLite quotes a damaged schema
+        raise StoreError("corrupt", f"{what}: {error}", "restore a backup or sync anew") from error
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
         if name == "SQLITE_FULL":

@@ -113,10 +113,12 @@ def _read_frames(path: Path, raw: bytes) -> tuple[list[bytes], int]:
     records: list[bytes] = []
     offset = _HEAD.size
     while offset < len(raw):
-        if len(raw) - offset < _FRAME.size or not any(raw[offset:]):
-            break  # torn in the frame's head, or a tail that the file system filled with zeros
+        if len(raw) - offset < _FRAME.size:
+            break  # torn in the frame's head
         length, length_check, check = _FRAME.unpack_from(raw, offset)
         if length_check != zlib.crc32(raw[offset : offset + 4]):
+            if not any(memoryview(raw)[offset:]):
+                break  # a tail that the file system filled with zeros
             raise WalCorruptError(path, offset, "a record's length does not match its checksum")
         end = offset + _FRAME.size + length
         if end > len(raw):
