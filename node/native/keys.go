@@ -186,6 +186,12 @@ func belongs(der []byte, key *sm2.PrivateKey) bool {
 		return false
 	}
 	defer clear(inner.Number)
+	// what the parser passes over would be seen by others
+	again, err := asn1.Marshal(inner)
+	defer clear(again)
+	if err != nil || !bytes.Equal(again, outer.Key) {
+		return false
+	}
 	told := inner.Public.Bytes
 	if len(told) == 0 {
 		return true
