@@ -79,14 +79,32 @@ def _sysctl(lines: Lines) -> list[dict[str, Any]]:
     ]
 
 
+def _section(folder: str, section: str) -> Callable[[Lines], list[dict[str, Any]]]:
+    def render(lines: Lines) -> list[dict[str, Any]]:
+        content = f"{HEAD}[{section}]\n" + "".join(f"{key}={value}\n" for key, value in lines.items())
+        path = f"{folder}/50-provchain.conf"
+        return [{"kind": "directory", "path": folder}, {"kind": "file", "path": path, "content": content}]
+
+    return render
+
+
+AUDIT = "/etc/audit/rules.d"
 SSHD = "/etc/ssh/sshd_config.d/05-provchain-baseline.conf"
 DROPINS: dict[str, Callable[[Lines], list[dict[str, Any]]]] = {
+    "apt": _file("/etc/apt/apt.conf.d/90-provchain", lambda key, value: f'{key} "{value}";'),
+    "audit_control": _file(f"{AUDIT}/10-provchain.rules", lambda key, value: f"{key} {value}", mode="0640"),
+    "audit_final": _file(f"{AUDIT}/99-provchain.rules", lambda key, value: f"{key} {value}", mode="0640"),
+    "audit_rules": _file(f"{AUDIT}/50-provchain.rules", lambda _, lines: lines, mode="0640"),
+    "auditd": _options("/etc/audit/auditd.conf", "="),
+    "coredump": _section("/etc/systemd/coredump.conf.d", "Coredump"),
     "faillock": _file("/etc/security/faillock.conf", _equals),
+    "journald": _section("/etc/systemd/journald.conf.d", "Journal"),
     "login_defs": _options("/etc/login.defs", " "),
     "modprobe": _file("/etc/modprobe.d/provchain.conf", lambda key, value: f"install {key} {value}"),
     "profile": _file("/etc/profile.d/provchain.sh", _profile),
     "pwhistory": _file("/etc/security/pwhistory.conf", _equals),
     "pwquality": _file("/etc/security/pwquality.conf.d/50-provchain.conf", _equals),
+    "rsyslog": _file("/etc/rsyslog.d/05-provchain.conf", lambda _, line: line),
     "sshd": _file(SSHD, lambda key, value: f"{key} {value}", mode="0600", validate="/usr/sbin/sshd -t -f %s"),
     "sudo": _file(
         "/etc/sudoers.d/60-provchain-baseline", _sudo, mode="0440", validate="/usr/sbin/visudo -cf %s"

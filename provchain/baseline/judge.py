@@ -12,6 +12,8 @@ from provchain.baseline.model import Rule, Waiver
 from provchain.baseline.observation import Observation, Verdict, not_applicable, unknown
 from provchain.baseline.resources import Target
 
+CARRIED = "the kernel is that of the machine that carries this container: audit that machine"
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -59,7 +61,8 @@ def _observe(rule: Rule, profile: Resolved, target: Target, facts: Facts) -> Obs
     if facts.unreachable:
         return unknown(f"host not reached: {facts.unreachable}")
     if not applies(rule, target):
-        return not_applicable("the rule is about other hosts")
+        machine = rule.applies.machines == "machine" and target.container
+        return not_applicable(CARRIED if machine else "the rule is about other hosts")
     try:
         return rule.check_for(target.family).judge(facts, profile.values, target)
     except UnknownError as error:

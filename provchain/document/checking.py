@@ -79,7 +79,8 @@ def _allowed(wording: Wording, kind: str, context: Mapping[str, Any], message: s
     if kind in ("literal_error", "union_tag_invalid"):
         return str(context.get("expected") or context["expected_tags"]).replace("'", "")
     if kind == "string_pattern_mismatch":
-        return wording.patterns[context["pattern"]]
+        pattern = context["pattern"]
+        return wording.patterns.get(pattern, f"text that matches {pattern}")
     if kind == "value_error":
         return str(context["error"])
     limits = {

@@ -7,31 +7,57 @@ from typing import Annotated
 from pydantic import Field
 
 from provchain.baseline.resources.accounts import Accounts
+from provchain.baseline.resources.audit import (
+    AuditControl,
+    AuditPrivileged,
+    AuditRules,
+    AuditState,
+    BootWord,
+)
 from provchain.baseline.resources.base import Entry, Family, Fix, Resource, Step, Target
+from provchain.baseline.resources.clock import Clock
 from provchain.baseline.resources.files import File
 from provchain.baseline.resources.kernel import Sysctl
+from provchain.baseline.resources.logs import LogAge, Logrotate
 from provchain.baseline.resources.machine import Machine, Module, Mount, Stray
 from provchain.baseline.resources.network import Firewall, Sockets
 from provchain.baseline.resources.options import Option
 from provchain.baseline.resources.pam import Pam
-from provchain.baseline.resources.services import Packages, Service, UnitProperty
+from provchain.baseline.resources.rsyslog import Rsyslog
+from provchain.baseline.resources.services import AnyService, Packages, Service, UnitProperty
 from provchain.baseline.resources.session import Banner, Session
 from provchain.baseline.resources.sshd import Sshd
 from provchain.baseline.resources.sudo import SudoDefault, SudoRights
+from provchain.baseline.resources.systemd import SystemdOption
+from provchain.baseline.resources.upkeep import Intact, Kernel, Recent, Repositories, Updates
 
 __all__ = ["Check", "Entry", "Family", "Fix", "Resource", "Step", "Target"]
 
 Check = Annotated[
     Accounts
+    | AnyService
+    | AuditControl
+    | AuditPrivileged
+    | AuditRules
+    | AuditState
     | Banner
+    | BootWord
+    | Clock
     | File
     | Firewall
+    | Intact
+    | Kernel
+    | LogAge
+    | Logrotate
     | Machine
     | Module
     | Mount
     | Option
     | Packages
     | Pam
+    | Recent
+    | Repositories
+    | Rsyslog
     | Service
     | Session
     | Sockets
@@ -40,6 +66,8 @@ Check = Annotated[
     | SudoDefault
     | SudoRights
     | Sysctl
-    | UnitProperty,
+    | SystemdOption
+    | UnitProperty
+    | Updates,
     Field(discriminator="resource"),
 ]

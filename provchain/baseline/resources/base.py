@@ -32,6 +32,8 @@ class Target:
     """The accounts by which people log in."""
     unit: str | None = None
     """The engine's systemd unit, where one runs."""
+    arch: str = "x86_64"
+    """Its architecture as ``uname -m`` tells it, for fixes that differ by it."""
 
 
 @dataclass(frozen=True, slots=True)

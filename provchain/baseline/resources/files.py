@@ -42,7 +42,7 @@ class File(Resource):
 
     resource: Literal["file"]
     path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9_./*-]{1,120}$")]
-    mode: Annotated[str, Field(pattern=r"^0[0-7]{3}$")]
+    mode: Annotated[str, Field(pattern=r"^[0-7]{4}$")]
     """The most that it may be; fewer rights are fine."""
     owners: Annotated[tuple[Name, ...], Field(min_length=1)] = ("root",)
     groups: Annotated[tuple[Name, ...], Field(min_length=1)] = ("root",)

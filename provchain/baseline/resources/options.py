@@ -24,9 +24,17 @@ class Source:
     path: str
     dropins: str = ""
     separator: str = "="
+    hidden: bool = False
+    """Only root can read it."""
+
+    @property
+    def main(self) -> Probe:
+        """Return the look at the file itself."""
+        return file(self.path, root=self.hidden)
 
 
 SOURCES = {
+    "auditd": Source("/etc/audit/auditd.conf", hidden=True),
     "faillock": Source("/etc/security/faillock.conf"),
     "login_defs": Source("/etc/login.defs", separator=" "),
     "pwhistory": Source("/etc/security/pwhistory.conf"),
@@ -39,7 +47,7 @@ class Option(Resource):
     """``option``: an option of a configuration file; a later line or drop-in replaces an earlier one."""
 
     resource: Literal["option"]
-    of: Literal["faillock", "login_defs", "pwhistory", "pwquality", "useradd"]
+    of: Literal["auditd", "faillock", "login_defs", "pwhistory", "pwquality", "useradd"]
     """Whose option it is; the files are known."""
     key: Annotated[str, Field(pattern=r"^[A-Za-z_]{2,40}$")]
     expect: Expect
@@ -49,11 +57,11 @@ class Option(Resource):
     def probes(self, target: Target) -> tuple[Probe, ...]:
         source = SOURCES[self.of]
         more = (file(source.dropins),) if source.dropins else ()
-        return (file(source.path), *more)
+        return (source.main, *more)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
         source = SOURCES[self.of]
-        texts = {source.path: facts.text(file(source.path)) or ""}
+        texts = {source.path: facts.text(source.main) or ""}
         if source.dropins:
             texts |= facts.files(file(source.dropins))
         found, where = None, source.path

@@ -67,6 +67,21 @@ class Service(Resource):
         return (Step("unit", {"name": self.units[0]}),)
 
 
+class AnyService(Resource):
+    """``any_service``: at least one of the units that a profile lists runs, and does after the next boot."""
+
+    resource: Literal["any_service"]
+    names: Listed
+
+    def probes(self, target: Target) -> tuple[Probe, ...]:
+        return (STARTED, RUNNING)
+
+    def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
+        return Service(resource="service", units=words(values, self.names), must="be_on").judge(
+            facts, values, target
+        )
+
+
 class Packages(Resource):
     """``packages``: none of these is installed, or one of them is."""
 
@@ -106,35 +121,48 @@ def installed(facts: Facts, target: Target) -> set[str]:
 
 
 class UnitProperty(Resource):
-    """``unit_property``: a property of the engine's unit, as systemd has it in force."""
+    """``unit_property``: a property of a unit, as systemd has it in force."""
 
     resource: Literal["unit_property"]
+    unit: UnitName | None = None
+    """Whose property it is; without it, the engine's."""
+    section: Literal["Unit", "Service"] = "Service"
+    """Where a fix writes it."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z]{2,40}$")]
     one_of: Annotated[tuple[Annotated[str, Field(max_length=100)], ...], Field(min_length=1)] | None = None
     holds: (
         Annotated[tuple[Annotated[str, Field(min_length=1, max_length=60)], ...], Field(min_length=1)] | None
     ) = None
 
-    def _probe(self, target: Target) -> Probe:
-        return command("/usr/bin/systemctl", "show", target.unit or "", "--no-pager")
-
     def probes(self, target: Target) -> tuple[Probe, ...]:
-        return (self._probe(target),) if target.unit else ()
+        unit = self.unit or target.unit
+        return (command("/usr/bin/systemctl", "show", unit, "--no-pager"),) if unit else ()
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
-        if target.unit is None:
+        unit = self.unit or target.unit
+        if unit is None:
             return not_applicable("no engine runs on this host")
-        rows = dict(
-            line.split("=", 1) for line in facts.succeeded(self._probe(target)).splitlines() if "=" in line
-        )
+        (probe,) = self.probes(target)
+        rows = dict(line.split("=", 1) for line in facts.succeeded(probe).splitlines() if "=" in line)
+        if self.unit and rows.get("LoadState") == "not-found":
+            return not_applicable(f"{unit} is not installed")
         if rows.get("LoadState") != "loaded":
-            raise UnknownError(f"{target.unit} is {rows.get('LoadState', 'not there')}")
+            raise UnknownError(f"{unit} is {rows.get('LoadState', 'not there')}")
         found = rows.get(self.name, "")
-        shown = f"{target.unit}: {self.name}={found}"
+        shown = f"{unit}: {self.name}={found}"
         if self.one_of is not None:
             return judged(found in self.one_of, f"{self.name}={' | '.join(self.one_of)}", shown)
         wanted = self.holds or ()
         return judged(set(wanted) <= set(found.split()), f"{self.name} with {' '.join(wanted)}", shown)
+
+    def fixes(self, values: Values, target: Target) -> tuple[Fix, ...]:
+        """The engine's own unit comes with its package; another gets a drop-in."""
+        if self.unit is None or not self.one_of:
+            return ()
+        folder = f"/etc/systemd/system/{self.unit}.d"
+        content = f"[{self.section}]\n{self.name}={self.one_of[0]}\n"
+        path = f"{folder}/50-provchain-{self.name.lower()}.conf"
+        return Step("directory", {"path": folder}), Step("file", {"path": path, "content": content})
 
 
 def _rows(text: str, least: int) -> list[list[str]]:

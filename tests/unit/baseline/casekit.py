@@ -1,7 +1,9 @@
 """Cases of rules, told as data: what a host's probes said, and the verdict that must follow.
 
 ``{name}`` in a text is the profile's threshold of that name, ``{name+1}`` and ``{name-1}`` its neighbours, so
-that a boundary is tried where it is, whatever the figure; ``{name days ago}`` is that day in lastlog(8).
+that a boundary is tried where it is, whatever the figure. ``{name days ago}`` is that day as lastlog(8) has
+it, ``{name days ago utc}`` as journalctl(1), ``{name hours ago unix}`` in seconds; ``{name times TEXT}`` is
+the text so often, each with its number for ``#``.
 """
 
 from __future__ import annotations
@@ -24,7 +26,10 @@ CASES = Path(__file__).parent / "cases"
 CATALOG = catalog.load()
 STRICT = CATALOG.profiles["mlps3-chain"]
 TAKEN = 1_800_000_000
-_PLACE = re.compile(r"\{([a-z][a-z0-9_]*)([+-][0-9]+)?( days ago)?\}")
+_PLACE = re.compile(
+    r"\{([a-z][a-z0-9_]*)([+-][0-9]+)?(?: (days|hours) ago(?: (unix|utc))?| times ([^{}]*))?\}", re.S
+)
+_FORMS = {None: "%a %b %d %H:%M:%S %z %Y", "utc": "%a %Y-%m-%d %H:%M:%S UTC"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,9 @@ def _value(found: re.Match[str], values: Values) -> str:
     if not isinstance(value, int):
         return ",".join(value)
     figure = value + int(found[2] or 0)
+    if found[5]:
+        return "".join(found[5].replace("#", str(one)) for one in range(figure))
     if found[3]:
-        return (datetime.fromtimestamp(TAKEN, UTC) - timedelta(figure)).strftime("%a %b %d %H:%M:%S %z %Y")
+        when = datetime.fromtimestamp(TAKEN, UTC) - timedelta(**{found[3]: figure})
+        return str(int(when.timestamp())) if found[4] == "unix" else when.strftime(_FORMS[found[4]])
     return str(figure)

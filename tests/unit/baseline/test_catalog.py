@@ -82,6 +82,11 @@ REFUSED = {
         "ssh.yml:7: rules[0].check.optoin",
         "option, expect",
     ),
+    "pattern": (
+        _edit(RULES, "maxauthtries", "MaxAuthTries"),
+        "ssh.yml:7: rules[0].check",
+        "text that matches ^",
+    ),
     "unknown-resource": (
         _edit(RULES, "resource: sshd", "resource: shd"),
         "ssh.yml:7: rules[0].check",
