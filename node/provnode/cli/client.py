@@ -104,7 +104,7 @@ class Host:
             files, organisation = config.identity, peer.organisation
             allowed = frozenset(self.genesis.organisations)
             paths = Path(files.key), Path(files.cert), Path(files.trust_dir)
-            kek = find_kek(config.kek_credential, get_provider(config.provider))
+            kek = find_kek(config.kek_credential, get_provider(config.provider), config.old_kek_credential)
             identity = Identity(*paths, allowed, opener("tls", kek))
             expected = Peer(peer.name, organisation)
             client = await Client.remote(peer.address, peer.rpc_port, identity, expected)
@@ -133,7 +133,7 @@ class Signer:
         if not config.client_key:
             raise RefusalError("client_key: is missing in the configuration; this host may not submit")
         self.provider = get_provider(config.provider)
-        kek = find_kek(config.kek_credential, self.provider)
+        kek = find_kek(config.kek_credential, self.provider, config.old_kek_credential)
         self.key = load_key(Path(config.client_key), self.provider, "client", kek)
         self.id = config.client_id
         self._genesis = host.genesis.hash

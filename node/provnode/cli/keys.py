@@ -21,7 +21,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 def read_pem(path: Path, purpose: Purpose, kek: Kek | None) -> bytes:
     """The PEM in a key file. Raises RefusalError if others can read the file, or it does not open."""
     try:
-        return open_key(_read(path), purpose, kek)
+        return open_key(read_file(path), purpose, kek)
     except CryptoError as error:
         raise RefusalError(f"{path}: {error}") from None
 
@@ -34,15 +34,16 @@ def load_key(path: Path, provider: Provider, purpose: Purpose, kek: Kek | None) 
         raise RefusalError(f"{path}: {error}") from None
 
 
-def find_kek(name: str, provider: Provider) -> Kek | None:
-    """The key-encryption key that the credential `name` holds. Raises RefusalError."""
+def find_kek(name: str, provider: Provider, older: str = "") -> Kek | None:
+    """The key-encryption key that the credential `name` holds, and `older`. Raises RefusalError."""
     try:
-        return load_kek(name, provider)
+        return load_kek(name, provider, older)
     except CryptoError as error:
         raise RefusalError(str(error)) from None
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """A key file as it is. Raises RefusalError if others can read it too."""
     try:
         mode = path.stat().st_mode
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -105,7 +106,7 @@ def keygen(given: argparse.Namespace) -> int:
 def _told(path: Path) -> bytes | None:
     """The public key that a sealed key's file tells to who can't open it."""
     try:
-        return public_of(_read(path))
+        return public_of(read_file(path))
     except CryptoError as error:
         raise RefusalError(f"{path}: {error}") from None
 

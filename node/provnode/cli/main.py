@@ -148,6 +148,8 @@ def _add_key_commands(add: Callable[[str, str, str, str], argparse.ArgumentParse
     csr.add_argument("--name", required=True)
     csr.add_argument("--organisation", required=True)
     _sealing(csr, "tls")
+    text = "seal all keys of this host anew, under kek_credential instead of old_kek_credential"
+    _config(add("rewrap", "rewrap:rewrap", text, "rewrap --config /etc/provnode/config.toml"))
 
 
 def _add_verify(add: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:

@@ -45,7 +45,7 @@ def prepare(config: Config) -> Setup:
         provider = get_provider(config.provider)
         organisations = frozenset(genesis.organisations)
         files = config.identity
-        kek = load_kek(config.kek_credential, provider)
+        kek = load_kek(config.kek_credential, provider, config.old_kek_credential)
         paths = Path(files.key), Path(files.cert), Path(files.trust_dir)
         identity = Identity(*paths, organisations, opener("tls", kek))
     except (GenesisError, CryptoError, NetError) as error:
@@ -80,9 +80,16 @@ def prepare(config: Config) -> Setup:
     )
 
 
+class FolderInUseError(RefusalError):
+    """A node runs on the data folder."""
+
+
 @contextlib.contextmanager
 def owned(folder: Path) -> Iterator[None]:
-    """Hold the data folder: two nodes on one folder could sign contradictory votes. Raises RefusalError."""
+    """Hold the data folder: two nodes on one folder could sign contradictory votes.
+
+    Raises RefusalError, FolderInUseError.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = (folder / "lock").open("ab")
@@ -92,7 +99,7 @@ def owned(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RefusalError(f"{folder}: in use by a running provnode; stop that one first") from None
+            raise FolderInUseError(f"{folder}: in use by a running provnode; stop that one first") from None
         yield
 
 

@@ -114,7 +114,11 @@ def _check(folder: Path, config: Config) -> tuple[list[Damage], int, int]:
 def _trusted(config: Config) -> tuple[Genesis, Provider, Kek | None]:
     try:
         provider = get_provider(config.provider)
-        return load_genesis(Path(config.genesis)), provider, load_kek(config.kek_credential, provider)
+        return (
+            load_genesis(Path(config.genesis)),
+            provider,
+            load_kek(config.kek_credential, provider, config.old_kek_credential),
+        )
     except (GenesisError, CryptoError) as error:
         raise RefusalError(str(error)) from None
     except OSError as error:

@@ -28,18 +28,32 @@ Purpose = Literal["consensus", "client", "tls"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 _MAGIC = b"provnode-sealed-key-1"
 _LONGEST = 32 * 1024
+OTHER_KEK = "restore the credential that it was sealed under, or name it as old_kek_credential"
+"""What helps where something is sealed under another KEK."""
 
 
 class Kek:
-    """The key-encryption key of this host. Raises CryptoError when it is no SM4 key."""
+    """The key-encryption key of this host, and while it is being changed the `older` one, that only opens.
 
-    def __init__(self, key: bytes, provider: Provider) -> None:
+    Raises CryptoError when it is no SM4 key, or the same as the older one.
+    """
+
+    def __init__(self, key: bytes, provider: Provider, older: Kek | None = None) -> None:
         if len(key) != KEK_BYTES:
             raise CryptoError(f"key-encryption key: found {len(key)} bytes, allowed: {KEK_BYTES}")
         self._key = key
+        self._older = older
         self.provider = provider
         self.id = sm3(b"provnode kek id" + key)[:8].hex()
         """Tells one KEK from another; says nothing of its bytes."""
+        if older is not None and older.id == self.id:
+            raise CryptoError("key-encryption key: the new one is the old one", "make a new one by chance")
+
+    def named(self, id_: str) -> Kek | None:
+        """This KEK or the older one, whichever has this id."""
+        if id_ == self.id:
+            return self
+        return self._older if self._older is not None and self._older.id == id_ else None
 
     def seal(self, plaintext: bytes, aad: bytes) -> bytes:
         """Seal under this key, bound to `aad`."""
@@ -50,17 +64,21 @@ class Kek:
         return self.provider.open(self._key, sealed, aad)
 
 
-def load_kek(name: str, provider: Provider) -> Kek | None:
-    """The KEK from systemd's credential `name`; None without a name. Raises CryptoError."""
+def load_kek(name: str, provider: Provider, older: str = "") -> Kek | None:
+    """The KEK from systemd's credential `name`; None without a name. Raises CryptoError.
+
+    `older` names the credential with the one before it, while that is still needed.
+    """
     if not name:
         return None
+    before = load_kek(older, provider)
     folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
     remedy = f"run it with LoadCredentialEncrypted={name}:FILE in its unit, or under systemd-run -p"
     if not folder:
         raise CryptoError(f"key-encryption key: systemd gave this process no credential {name!r}", remedy)
     try:
         with Path(folder, name).open("rb") as source:
-            return Kek(source.read(KEK_BYTES + 1), provider)
+            return Kek(source.read(KEK_BYTES + 1), provider, before)
     except OSError as error:
         raise CryptoError(f"key-encryption key: credential {name!r}: {error.strerror}", remedy) from None
 
@@ -107,17 +125,27 @@ def open_key(raw: bytes, purpose: Purpose, kek: Kek | None) -> bytes:
     found = _parse(raw)
     if found.purpose != purpose:
         raise CryptoError(f"the key is sealed for: found {found.purpose}, allowed: {purpose}")
-    if found.kek_id != kek.id:
-        raise CryptoError(
-            f"the key is sealed under KEK {found.kek_id}, this host has {kek.id}",
-            "restore the credential that it was sealed under",
-        )
+    under = kek.named(found.kek_id)
+    if under is None:
+        raise CryptoError(f"the key is sealed under KEK {found.kek_id}, this host has {kek.id}", OTHER_KEK)
     try:
-        return kek.open(found.sealed, found.line)
+        return under.open(found.sealed, found.line)
     except CryptoError:
         raise CryptoError(
             "the key does not open: the file is damaged", "restore it from its backup"
         ) from None
+
+
+def rewrap_key(raw: bytes, purpose: Purpose, kek: Kek) -> bytes | None:
+    """A key file anew under `kek`; None where it is sealed under it already, or is the URI of a token's key.
+
+    Raises CryptoError as `open_key`, also for a file that needs no change.
+    """
+    pem = open_key(raw, purpose, kek)
+    if not raw.startswith(_MAGIC):
+        return None
+    found = _parse(raw)
+    return None if found.kek_id == kek.id else seal_key(kek, purpose, found.public, pem)
 
 
 def opener(purpose: Purpose, kek: Kek | None) -> Callable[[bytes], bytes]:

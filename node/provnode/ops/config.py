@@ -57,6 +57,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``consensus_key`` belongs to a validator, ``next_consensus_key`` is what it is to be re-keyed to,
     ``client_key`` belongs to a registered signer. ``kek_credential`` names the systemd credential with the
     key that all of these and the TLS key are sealed under; without it they are plain PEM, for development.
+    ``old_kek_credential`` names the one before it, under which some of them may lie still.
     A validator makes a state snapshot every ``snapshot_interval`` blocks (0: none). ``sync`` is how a node
     without a store joins: by all blocks from the first on, or by a state snapshot of its peers.
     ``keep_blocks`` is how many of the newest blocks are kept; 0 makes an archive, which keeps all.
@@ -74,6 +75,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_key: str = ""
     client_id: str = ""
     kek_credential: Credential = ""
+    old_kek_credential: Credential = ""
     admin_socket: str = "/run/provnode/admin.sock"
     provider: str = "native"
     snapshot_interval: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] = 0
@@ -102,6 +104,8 @@ def load_config(path: Path) -> Config:
         "peers: a name occurs twice": len(set(names)) == len(names),
         "data_dir: is needed by a node that listens": config.listen is None or bool(config.data_dir),
         "client_key and client_id go together": bool(config.client_key) == bool(config.client_id),
+        "old_kek_credential: needs a kek_credential, another one": not config.old_kek_credential
+        or config.kek_credential not in ("", config.old_kek_credential),
         "listen: the ports must differ": config.listen is None
         or config.listen.p2p_port != config.listen.rpc_port,
         f"keep_blocks: found {config.keep_blocks}, allowed: 0 (all), and {fewest} and more": not (

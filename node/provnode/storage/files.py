@@ -29,12 +29,16 @@ def os_error(error: OSError, what: str) -> StoreError:
 def replace_file(path: Path, data: bytes) -> None:
     """Replace `path` by `data`, durably: after a crash it holds the old bytes or the new ones.
 
-    The file is for its owner only (0600). Raises StoreError; then the old file is still there.
+    The file is for its owner only (0600), who stays the same. Raises StoreError; then the old file is still
+    there.
     """
     temporary = path.with_name(path.name + ".new")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
+            if os.geteuid() == 0 and path.exists():
+                there = path.stat()
+                os.fchown(handle, there.st_uid, there.st_gid)
             write_all(handle, data)
             os.fsync(handle)
         finally:

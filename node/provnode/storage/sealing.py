@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from provnode.crypto import CryptoError
-from provnode.crypto.sealed import KEK_BYTES, Kek
+from provnode.crypto.sealed import KEK_BYTES, OTHER_KEK, Kek
 from provnode.storage.errors import StoreError
 from provnode.storage.files import os_error, replace_file
 
@@ -61,7 +61,9 @@ PLAIN = Plain()
 class Keyring:
     """The data keys of a data folder, made with its first one if there is none.
 
-    Raises StoreError: `key` when it was sealed under another KEK, `corrupt`, `io`, `disk_full`.
+    One that is sealed under the older KEK is sealed anew, under the newer, before anything else: whoever
+    opens it holds the folder. Raises StoreError: `key` when it was sealed under another KEK, `corrupt`,
+    `io`, `disk_full`.
     """
 
     def __init__(self, path: Path, kek: Kek) -> None:
@@ -137,19 +139,31 @@ class Keyring:
             raise self._corrupt(str(error)) from error
         if magic != _MAGIC or self.current not in sealed:
             raise self._corrupt(f"its first line is {head[:64]!r}")
-        if kek_id != self._kek.id:
-            raise StoreError(
-                "key",
-                f"{self.path}: sealed under KEK {kek_id}, this host has {self._kek.id}",
-                "restore the credential that it was sealed under",
-            )
+        under = self._kek.named(kek_id)
+        if under is None:
+            text = f"{self.path}: sealed under KEK {kek_id}, this host has {self._kek.id}"
+            raise StoreError("key", text, OTHER_KEK)
         try:
-            self._keys = {number: self._kek.open(data, _row(number)) for number, data in sealed.items()}
+            self._keys = {number: under.open(data, _row(number)) for number, data in sealed.items()}
         except CryptoError as error:
             raise self._corrupt(str(error)) from error
+        if under is not self._kek:
+            self._save(self._keys, self.current)
 
     def _corrupt(self, what: str) -> StoreError:
         return StoreError("corrupt", f"{self.path}: {what}", "restore the keyring that belongs to the store")
+
+
+def kek_of(keyring: Path) -> str:
+    """The id of the KEK that a keyring is sealed under, as its first line says. Raises StoreError."""
+    try:
+        with keyring.open("rb") as source:
+            words = source.readline(256).split()
+    except OSError as error:
+        raise os_error(error, str(keyring)) from error
+    if len(words) != 3 or words[0] != _MAGIC.encode():
+        raise StoreError("corrupt", f"{keyring}: is no keyring", "restore the one that belongs to the store")
+    return words[1].decode("ascii", "replace")
 
 
 def open_sealing(data_dir: Path, kek: Kek | None) -> Plain | Keyring:
