@@ -17,9 +17,9 @@ from enum import StrEnum
 
 from provchain.baseline.facts import EXTERNAL, Probe
 
-SECONDS = 15
+SECONDS = 30
 """Time limit of one command on the host."""
-HOST_SECONDS = 120
+HOST_SECONDS = 180
 """Time limit of the whole script on the host."""
 MOST_BYTES = 2 << 20
 """Size limit of one command's output."""

@@ -14,8 +14,8 @@ import shlex
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from provchain.audit import answer, looks
@@ -62,25 +62,38 @@ def ssh(config: Path, *options: str) -> list[str]:
     return ["ssh", "-F", str(config), *(word for one in (*settings, *options) for word in ("-o", one))]
 
 
+@dataclass(frozen=True, slots=True)
+class Through:
+    """A way through a bastion's connection that is open already."""
+
+    argv: tuple[str, ...]
+    bastion: str
+
+    def command(self, target: str = "[%h]:%p") -> str:
+        """Return the command that connects to a target, for ssh (its own words for it) or for a library."""
+        words = self.argv if "%h" not in target else tuple(word.replace("%", "%%") for word in self.argv)
+        return shlex.join([*words, "-W", target, self.bastion])
+
+
 @dataclass
-class _Bastions:
+class Bastions:
     """One connection to each bastion that all hosts behind it share: a bastion takes few logins at a time."""
 
     folder: Path
-    doors: dict[tuple[Path, str], asyncio.Task[str]] = field(default_factory=dict)
+    doors: dict[tuple[Path, str], asyncio.Task[Through]] = field(default_factory=dict)
     processes: list[asyncio.subprocess.Process] = field(default_factory=list)
 
-    async def options(self, reach: Reach) -> tuple[str, ...]:
-        """Return the options that lead through the bastion. Raises OSError with ssh's words."""
+    async def way(self, reach: Reach) -> Through | None:
+        """Return the way to a host, or None where there is no bastion. Raises OSError with ssh's words."""
         if not reach.bastion:
-            return ()
+            return None
         key = (reach.config, reach.bastion)
         if key not in self.doors:
             socket = self.folder / str(len(self.doors))
             self.doors[key] = asyncio.create_task(self._open(reach, socket))
-        return (await asyncio.shield(self.doors[key]),)
+        return await asyncio.shield(self.doors[key])
 
-    async def _open(self, reach: Reach, socket: Path) -> str:
+    async def _open(self, reach: Reach, socket: Path) -> Through:
         control = (f"ControlPath={socket}", "ControlPersist=no")
         # -M, as of a setting that stands twice the first counts
         process = await _start([*reach.argv(*control), "-M", "-N", "-T", reach.bastion])
@@ -91,8 +104,7 @@ class _Bastions:
                 said = await _words(process)
                 raise OSError(f"bastion {reach.bastion}: {said or 'no answer'}")
             await asyncio.sleep(0.005)
-        through = shlex.join([*reach.argv(f"ControlPath={socket}"), "-W", "[%h]:%p", reach.bastion])
-        return f"ProxyCommand={through}"
+        return Through(tuple(reach.argv(f"ControlPath={socket}")), reach.bastion)
 
     async def close(self) -> None:
         for door in self.doors.values():
@@ -103,20 +115,21 @@ class _Bastions:
 
 
 @contextlib.asynccontextmanager
-async def bastions() -> AsyncIterator[_Bastions]:
+async def bastions() -> AsyncIterator[Bastions]:
     """Hold the connections to bastions while hosts are asked; they and their sockets end with it."""
     with tempfile.TemporaryDirectory(prefix="pc-") as folder:
-        held = _Bastions(Path(folder))
+        held = Bastions(Path(folder))
         try:
             yield held
         finally:
             await held.close()
 
 
-async def ask(reach: Reach, asked: Sequence[looks.Look], through: Iterable[str] = ()) -> Facts:
+async def ask(reach: Reach, asked: Sequence[looks.Look], through: Through | None = None) -> Facts:
     """Return what a host answered, within limits of time and size; what went wrong is in the facts."""
     nonce = secrets.token_hex(16)
-    process = await _start([*reach.argv(*through), "-T", "--", reach.name, looks.REMOTE])
+    options = (f"ProxyCommand={through.command()}",) if through else ()
+    process = await _start([*reach.argv(*options), "-T", "--", reach.name, looks.REMOTE])
     late = False
     out, err = bytearray(), bytearray()
     try:
@@ -142,18 +155,27 @@ async def ask(reach: Reach, asked: Sequence[looks.Look], through: Iterable[str] 
 
 async def ask_all(
     reaches: Sequence[Reach],
-    asked: Callable[[Reach], Sequence[looks.Look]],
+    asked: Sequence[looks.Look],
+    *,
+    outside: bool = False,
     told: Callable[[str, Facts], None] = lambda _name, _facts: None,
     side_by_side: int = SIDE_BY_SIDE,
 ) -> dict[str, Facts]:
-    """Return the facts of every host by name, so many side by side; ``told`` hears of each as it ends."""
+    """Return the facts of every host by name, so many side by side; ``told`` hears of each as it ends.
+
+    ``outside`` looks at what each SSH server offers as well.
+    """
     gate = asyncio.Semaphore(side_by_side)
     found: dict[str, Facts] = {}
 
-    async def one(reach: Reach, held: _Bastions) -> None:
+    async def one(reach: Reach, held: Bastions) -> None:
         async with gate:
             try:
-                facts = await ask(reach, asked(reach), await held.options(reach))
+                through = await held.way(reach)
+                offered = asyncio.create_task(_offers(reach, through)) if outside else None
+                facts = await ask(reach, asked, through)
+                if offered and not facts.unreachable:
+                    facts = replace(facts, external=await offered)
             except OSError as error:
                 facts = Facts({}, int(time.time()), str(error))
         found[reach.name] = facts
@@ -163,6 +185,12 @@ async def ask_all(
         for reach in reaches:
             group.create_task(one(reach, held))
     return {reach.name: found[reach.name] for reach in reaches}
+
+
+async def _offers(reach: Reach, through: Through | None) -> dict[str, tuple[str, ...]]:
+    from provchain.audit.offers import offers  # a library that takes a while to load
+
+    return await asyncio.to_thread(offers, reach, through)
 
 
 async def _start(argv: Sequence[str]) -> asyncio.subprocess.Process:

@@ -45,7 +45,7 @@ class Observation:
 
 def judged(fits: bool, wanted: str, *found: str) -> Observation:
     """Return a plain yes or no with its evidence, bounded and printable."""
-    lines = [_printable(line) for line in found[:MOST_LINES]]
+    lines = [one_line(line) for line in found[:MOST_LINES]]
     if len(found) > MOST_LINES:
         lines.append(f"… and {len(found) - MOST_LINES} more")
     return Observation(Verdict.COMPLIANT if fits else Verdict.NONCOMPLIANT, wanted, tuple(lines))
@@ -53,15 +53,15 @@ def judged(fits: bool, wanted: str, *found: str) -> Observation:
 
 def unknown(reason: str) -> Observation:
     """Return that it could not be looked at."""
-    return Observation(Verdict.UNKNOWN, reason=_printable(reason))
+    return Observation(Verdict.UNKNOWN, reason=one_line(reason))
 
 
 def not_applicable(reason: str) -> Observation:
     """Return that the rule has no object on this host."""
-    return Observation(Verdict.NOT_APPLICABLE, reason=_printable(reason))
+    return Observation(Verdict.NOT_APPLICABLE, reason=one_line(reason))
 
 
-def _printable(line: str) -> str:
+def one_line(line: str) -> str:
     """Make a host's words safe to print and to store: one line, no controls, bounded."""
     text = "".join(letter if letter.isprintable() else "\ufffd" for letter in line[: MOST_LETTERS + 1])
     return text if len(text) <= MOST_LETTERS else text[:MOST_LETTERS] + "…"

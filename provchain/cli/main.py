@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from provchain.cli import report
+from provchain.cli.audit import app as audit_app
 from provchain.cli.baseline import app as baseline_app
 from provchain.cli.spec import app as spec_app
 from provchain.errors import ProvchainError
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(spec_app, name="spec")
 app.add_typer(baseline_app, name="baseline")
+app.add_typer(audit_app, name="audit")
 
 
 def _known(network: str) -> str:

@@ -57,6 +57,12 @@ PURE = (
     "provchain/baseline/",
     "provchain/audit/looks.py",
     "provchain/audit/answer.py",
+    "provchain/audit/assessment.py",
+    "provchain/audit/clauses.py",
+    "provchain/audit/drift.py",
+    "provchain/audit/subjects.py",
+    "provchain/cli/audit_text.py",
+    "provchain/report/",
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paramiko.message import Message  # type: ignore[import-untyped] # the library ships no types
+from paramiko.message import Message
 
 from tests.host.network import Network
 

@@ -40,7 +40,7 @@ def with_rights() -> Iterator[Server]:
 
 
 def ask(reach: Reach, asked: tuple[looks.Look, ...] = ASKED) -> Facts:
-    return asyncio.run(ssh.ask_all([reach], lambda _reach: asked))[reach.name]
+    return asyncio.run(ssh.ask_all([reach], asked))[reach.name]
 
 
 def test_the_sudo_list_is_enough(with_rights: Server) -> None:
@@ -62,7 +62,7 @@ def test_the_sudo_list_allows_nothing_else(with_rights: Server) -> None:
     others: list[tuple[str, ...]] = [("/bin/sh",), ("/usr/bin/cat", "/etc/shadow"), ("ALL",)]
     for words in own:
         others += [(*words, "/etc/gshadow"), words[:-1], (*words[:4], "/bin/sh", *words[5:])]
-        others += [tuple(word.replace("15", "99") for word in words), ("-u", "daemon", *words)]
+        others += [tuple(word.replace(str(looks.SECONDS), "99") for word in words), ("-u", "daemon", *words)]
         for meant, slipped in (("*", "x/../../etc"), ("^", ""), ("[", "x"), ("\\", ""), (" ", "x")):
             other = tuple(word.replace(meant, slipped) for word in words)
             others += [other] if other != words else []
@@ -121,7 +121,7 @@ def test_many_hosts_through_a_bastion_share_one_login(with_rights: Server) -> No
     config.write_text(text)
     before = (with_rights.folder / "log").read_text().count("Accepted publickey")
     reaches = [Reach(name, config, "door") for name in names] + [replace(door, config=config)]
-    facts = asyncio.run(ssh.ask_all(reaches, lambda _reach: ASKED))
+    facts = asyncio.run(ssh.ask_all(reaches, ASKED))
     assert list(facts) == [*names, "door"]
     assert {one.unreachable for one in facts.values()} == {""}
     assert {one.outputs["run:/usr/bin/id -u"].text for one in facts.values()} == {"1500\n"}
@@ -144,7 +144,7 @@ def test_dead_hosts_and_a_dead_bastion_cost_only_themselves(
             dead.config.write_text(text)
             reaches += [dead, Reach(f"behind-{name}", dead.config, name)]
         seen: list[str] = []
-        facts = asyncio.run(ssh.ask_all(reaches, lambda _r: ASKED, lambda name, _facts: seen.append(name)))
+        facts = asyncio.run(ssh.ask_all(reaches, ASKED, told=lambda name, _facts: seen.append(name)))
     assert facts["h1"].unreachable == ""
     assert sorted(seen) == sorted(facts)
     for name in ("mute", "closed", "behind-mute", "behind-closed"):
@@ -172,7 +172,7 @@ def test_an_interrupt_leaves_no_process_behind(with_rights: Server) -> None:
 
     async def interrupted() -> None:
         asked = looks.plan([command("/bin/sleep", "14")])
-        work = asyncio.create_task(ssh.ask_all([with_rights.reach()], lambda _reach: asked))
+        work = asyncio.create_task(ssh.ask_all([with_rights.reach()], asked))
         while not set(_children()) - children:  # noqa: ASYNC110 - nobody tells of a child
             await asyncio.sleep(0.01)
         work.cancel()

@@ -1,0 +1,173 @@
+"""What an audit found, as data: the one model that every report is made from. Pure; its JSON is versioned.
+
+The canonical form has sorted keys, no spaces and no floating-point numbers, so equal assessments are equal
+bytes and a digest of them means something. What hosts answered is in it by digest only: evidence that it was
+looked at, without what it says; a verdict's own evidence is bounded text.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from provchain.baseline.facts import Status
+from provchain.baseline.model import ControlId, RuleId, Severity, Text
+from provchain.baseline.observation import Verdict
+from provchain.baseline.values import Record, Value
+
+FORMAT = 1
+Sm3 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Time = Annotated[datetime, Field(description="UTC, whole seconds")]
+
+
+class FactMark(Record):
+    """How a probe ended, and the SM3 digest of what it told (UTF-8)."""
+
+    status: Status
+    code: int
+    bytes: Annotated[int, Field(ge=0)]
+    sm3: Sm3
+
+
+class HostState(Record):
+    """A host as it was found."""
+
+    name: str
+    zone: str
+    roles: tuple[str, ...]
+    family: Literal["debian", "rpm"] | None
+    container: bool
+    hostname: str
+    """The name that it gives itself."""
+    unreachable: str
+    """Why it was not reached; empty if it was."""
+    taken: Time
+    facts: dict[str, FactMark]
+    outside: dict[str, tuple[str, ...]]
+    """What was seen from outside."""
+
+
+class WaiverState(Record):
+    """A waiver, and whether it counts."""
+
+    rule: RuleId
+    hosts: tuple[str, ...]
+    reason: Text
+    approver: str
+    compensation: Text
+    expires: date
+    state: Literal["in_force", "unused", "expired"]
+    """unused: nothing that it is about fails; expired: a finding of its own."""
+
+
+class AttestationState(Record):
+    """A document that shows a control, and whether it counts."""
+
+    control: ControlId
+    document: str
+    sm3: Sm3
+    signer: str
+    signed: date
+    valid_until: date
+    state: Literal["valid", "expired", "not_yet", "missing", "mismatch"]
+    """missing: there is no such file; mismatch: its digest is another one. Only valid counts."""
+
+
+class RuleResult(Record):
+    """What a rule found on a host."""
+
+    rule: RuleId
+    host: str
+    severity: Severity
+    verdict: Verdict
+    wanted: str
+    found: tuple[str, ...]
+    reason: str
+    """Why it is unknown or not applicable."""
+    waived: bool
+    """Not compliant, and a waiver in force bears it."""
+
+    @property
+    def is_finding(self) -> bool:
+        """Tell whether somebody has to act."""
+        return self.verdict == Verdict.NONCOMPLIANT and not self.waived
+
+
+class ClauseResult(Record):
+    """A clause on an object: a host, a zone, or the documents."""
+
+    control: ControlId
+    kind: Literal["host", "zone", "document"]
+    object: str
+    """The host's or zone's name; for documents, the attestation's, or empty where there is none."""
+    verdict: Verdict
+    rules: tuple[RuleId, ...]
+    """The rules that speak for it here."""
+    waived: tuple[RuleId, ...]
+    attestation: str
+    """The state of the attestation that it needs, ``none`` where there is none; empty where it needs none."""
+
+
+class Assessment(Record):
+    """A whole audit."""
+
+    format: Literal[1] = 1
+    network: str
+    profile: str
+    catalog: Sm3
+    """Digest of the controls, rules, and thresholds that were used."""
+    thresholds: dict[str, Value]
+    started: Time
+    finished: Time
+    limited: tuple[str, ...] = ()
+    """What the audit was limited to; then no clause is judged."""
+    hosts: tuple[HostState, ...]
+    results: tuple[RuleResult, ...]
+    clauses: tuple[ClauseResult, ...]
+    waivers: tuple[WaiverState, ...]
+    attestations: tuple[AttestationState, ...]
+
+    @property
+    def findings(self) -> tuple[RuleResult, ...]:
+        """Return what somebody has to act on, the severest first."""
+        order = ("high", "medium", "low")
+        found = (result for result in self.results if result.is_finding)
+        return tuple(sorted(found, key=lambda one: (order.index(one.severity), one.rule, one.host)))
+
+    @property
+    def expired(self) -> tuple[WaiverState, ...]:
+        """Return the waivers that are findings themselves."""
+        return tuple(waiver for waiver in self.waivers if waiver.state == "expired")
+
+    @property
+    def unseen(self) -> tuple[RuleResult, ...]:
+        """Return what could not be looked at."""
+        return tuple(result for result in self.results if result.verdict == Verdict.UNKNOWN)
+
+    @property
+    def exit_code(self) -> int:
+        """Return 1 for a finding, else 3 where something could not be looked at, else 0."""
+        if self.findings or self.expired:
+            return 1
+        return 3 if self.unseen or any(host.unreachable for host in self.hosts) else 0
+
+    def canonical(self) -> str:
+        """Return the JSON of which a digest or signature is taken."""
+        data = self.model_dump(mode="json")
+        return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
+
+
+def read(text: str) -> Assessment:
+    """Return an assessment from its JSON. Raises pydantic's ValidationError."""
+    return Assessment.model_validate_json(text)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the canonical form."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Assessment.model_json_schema(by_alias=True),
+    }

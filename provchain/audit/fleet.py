@@ -1,0 +1,145 @@
+"""A fleet that provchain never touched: a YAML file of hosts, strictly checked, and its ssh files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from provchain.audit.ssh import Reach
+from provchain.audit.subjects import Subject
+from provchain.baseline.resources import Target
+from provchain.baseline.values import Record
+from provchain.document import Document, DocumentError, Wording, check, parse, read
+from provchain.spec.model import NodeRole
+
+NAME = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
+ADDRESS = r"^([0-9a-fA-F:]{2,39}|[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)$"
+USER = r"^[a-z_][a-z0-9_-]{0,31}$"
+HOST_KEY = r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|rsa-sha2-512|ssh-rsa) [A-Za-z0-9+/]{60,800}={0,2}$"
+KEY_FILE = r"^/[A-Za-z0-9_./@+-]{1,200}$"
+
+_WORDING = Wording(
+    {
+        NAME: "a name of lower-case letters, digits, dots and hyphens",
+        ADDRESS: "an IP address or a host's name",
+        USER: "the name of an account",
+        HOST_KEY: "a host's public key as ssh-keyscan prints it: type, space, base64",
+        KEY_FILE: "the absolute path of a private key",
+    }
+)
+
+Name = Annotated[str, Field(pattern=NAME)]
+
+
+class Door(Record):
+    """Where and how a machine is reached."""
+
+    name: Name
+    address: Annotated[str, Field(pattern=ADDRESS)]
+    port: Annotated[int, Field(ge=1, le=65_535)] = 22
+    user: Annotated[str, Field(pattern=USER)] | None = None
+    """The account to log in with; the fleet's ``user`` if not given."""
+    jump: Name | None = None
+    """The bastion or host through which it is reached."""
+    host_key: Annotated[str, Field(pattern=HOST_KEY)]
+    """Its public host key: never accepted unseen."""
+
+
+class FleetHost(Door):
+    """A host that is audited."""
+
+    roles: tuple[NodeRole, ...] = ()
+    zone: Name | None = None
+    admins: tuple[Annotated[str, Field(pattern=USER)], ...] = ()
+    """The accounts by which people log in."""
+
+
+class Fleet(Record):
+    """Hosts to audit, and the bastions that lead to them."""
+
+    fleet: Name
+    """The fleet's name, in reports."""
+    user: Annotated[str, Field(pattern=USER)]
+    """The auditor's account."""
+    key: Annotated[str, Field(pattern=KEY_FILE)] | None = None
+    """The auditor's private key; the agent's keys if not given."""
+    bastions: tuple[Door, ...] = ()
+    hosts: Annotated[tuple[FleetHost, ...], Field(min_length=1, max_length=2_000)]
+
+
+def load(path: Path) -> Fleet:
+    """Read a fleet's file. Raises DocumentError with every problem."""
+    document = parse(read(path, "file of a fleet"), str(path))
+    fleet = check(document, Fleet, _WORDING)
+    if fleet is not None:
+        _fitting(document, fleet)
+    if document.problems or fleet is None:
+        raise DocumentError(tuple(document.problems))
+    return fleet
+
+
+def _fitting(document: Document, fleet: Fleet) -> None:
+    doors: dict[str, Door] = {}
+    for list_, some in (("bastions", fleet.bastions), ("hosts", fleet.hosts)):
+        for number, door in enumerate(some):
+            if door.name in doors:
+                document.refuse((list_, number, "name"), door.name, "a name of its own")
+            doors[door.name] = door
+    for list_, some in (("bastions", fleet.bastions), ("hosts", fleet.hosts)):
+        for number, door in enumerate(some):
+            seen = [door.name]
+            here: Door | None = door
+            while here is not None and here.jump is not None:
+                if here.jump not in doors or here.jump in seen:
+                    allowed = "the name of a bastion or host, and no circle"
+                    document.refuse((list_, number, "jump"), here.jump, allowed)
+                    break
+                seen.append(here.jump)
+                here = doors[here.jump]
+
+
+def subjects(fleet: Fleet) -> tuple[Subject, ...]:
+    """Return the hosts of a fleet."""
+    return tuple(
+        Subject(Target(host.name, None, False, frozenset(host.roles), None, host.admins), host.zone or "")
+        for host in fleet.hosts
+    )
+
+
+def write(fleet: Fleet, folder: Path) -> tuple[Reach, ...]:
+    """Write the fleet's ssh configuration and known hosts into a private folder. Raises OSError."""
+    config, known = folder / "config", folder / "known_hosts"
+    doors = (*fleet.bastions, *fleet.hosts)
+    known.write_text("".join(f"{door.name} {door.host_key}\n" for door in doors), encoding="utf-8")
+    config.write_text(ssh_config(fleet, doors, known), encoding="utf-8")
+    return tuple(Reach(host.name, config, host.jump or "") for host in fleet.hosts)
+
+
+def ssh_config(fleet: Fleet, doors: Iterable[Door], known: Path) -> str:
+    """Return the configuration; every value was checked against its pattern, so none can add a line."""
+    blocks = [
+        [
+            f"Host {door.name}",
+            f"HostName {door.address}",
+            f"Port {door.port}",
+            f"User {door.user or fleet.user}",
+            f"HostKeyAlias {door.name}",
+            *([f"ProxyJump {door.jump}"] if door.jump else []),
+        ]
+        for door in doors
+    ]
+    keys = [f"IdentityFile {fleet.key}", "IdentitiesOnly yes"] if fleet.key else []
+    common = [
+        "Host *",
+        *keys,
+        f"UserKnownHostsFile {known}",
+        "GlobalKnownHostsFile none",
+        "StrictHostKeyChecking yes",
+        "UpdateHostKeys no",
+        "CheckHostIP no",
+        "PreferredAuthentications publickey",
+    ]
+    return "\n".join("\n  ".join(block) + "\n" for block in [*blocks, common])

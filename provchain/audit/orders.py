@@ -1,0 +1,76 @@
+"""Where the hosts of an audit come from: a network of provchain's, or a fleet's file; and the last audit."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from provchain import paths
+from provchain.audit import fleet as fleets
+from provchain.audit import subjects as about
+from provchain.audit.assessment import Assessment, read
+from provchain.audit.ssh import Reach
+from provchain.audit.subjects import Subject
+from provchain.errors import ProvchainError
+from provchain.spec import load
+
+PROFILE = "mlps3"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Hosts, how each is reached, and what the inventory says of the audit."""
+
+    network: str
+    subjects: tuple[Subject, ...]
+    reaches: tuple[Reach, ...]
+    folder: Path
+    """Where ``baseline.yml`` would lie."""
+    profile: str
+
+
+def of_network(network: str) -> Source:
+    """Return the hosts of a network, reached as its operators reach it. Raises ProvchainError."""
+    path = paths.spec_file(network)
+    spec = load(path)
+    config = paths.home() / "networks" / network / "ssh" / "config"
+    if not config.is_file():
+        raise ProvchainError(
+            f"the hosts of network {network} can't be reached",
+            cause=f"there is no {config}: it is not up",
+            remedy=f"provchain up --network {network}",
+        )
+    bastion = spec.ssh.bastion
+    reaches = tuple(Reach(host.name, config, "" if host.name == bastion else bastion) for host in spec.hosts)
+    return Source(network, about.of_network(spec), reaches, path.parent, spec.baseline.profile)
+
+
+def of_fleet(path: Path, private: Path) -> Source:
+    """Return the hosts of a fleet's file; its ssh files go into a private folder. Raises DocumentError."""
+    fleet = fleets.load(path)
+    reaches = fleets.write(fleet, private)
+    return Source(fleet.fleet, fleets.subjects(fleet), reaches, path.resolve().parent, PROFILE)
+
+
+def remember(found: Assessment) -> Assessment | None:
+    """Keep a whole audit as the network's last one, and return the one before it, if there is one.
+
+    An audit that was limited is compared, and not kept. Raises OSError.
+    """
+    folder = paths.home() / "audits"
+    path = folder / f"{found.network}.json"
+    try:
+        before = read(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError):
+        before = None  # there is none, or one of another version
+    if not found.limited:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, temporary = tempfile.mkstemp(dir=folder)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(found.canonical())
+        Path(temporary).replace(path)
+    return before

@@ -1,0 +1,174 @@
+"""One audit from beginning to end: what to ask, the asking, and what follows from the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import signal
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from provchain.audit import looks, ssh
+from provchain.audit.assessment import Assessment, FactMark, HostState, RuleResult
+from provchain.audit.clauses import attestation_states, clauses, waiver_states
+from provchain.audit.orders import Source
+from provchain.audit.subjects import HOSTNAME, Subject, everything, known
+from provchain.baseline import judge
+from provchain.baseline.catalog import Catalog, Resolved
+from provchain.baseline.facts import SSH_OFFERS, Facts, Probe
+from provchain.baseline.judge import Result
+from provchain.baseline.model import SiteFile
+from provchain.baseline.observation import one_line
+
+MOST_DOCUMENT = 512 << 20
+Told = Callable[[str, Facts], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be audited, and against what."""
+
+    source: Source
+    catalog: Catalog
+    profile: Resolved
+    site: SiteFile
+    site_folder: Path
+    """Where the documents of attestations lie."""
+    hosts: frozenset[str] = frozenset()
+    """The hosts that it is limited to; empty for all."""
+    rules: frozenset[str] = frozenset()
+    """The rules that it is limited to; empty for all."""
+
+    @property
+    def asked(self) -> tuple[Probe, ...]:
+        """Return all that is asked: the same of every host, and for any choice of rules."""
+        return everything(self.profile, [one.target for one in self.source.subjects])
+
+
+def audit(order: Order, told: Told = lambda _name, _facts: None) -> Assessment:
+    """Look at every host side by side and return what was found; read-only."""
+    started = _now()
+    reaches = [reach for reach in order.source.reaches if not order.hosts or reach.name in order.hosts]
+    work = ssh.ask_all(reaches, looks.plan(order.asked), outside=SSH_OFFERS in order.asked, told=told)
+    return assess(order, _run(work), started, _now())
+
+
+def _run(work: Coroutine[Any, Any, dict[str, Facts]]) -> dict[str, Facts]:
+    """Run to the end; an interrupt from the keyboard ends every connection first. Raises InterruptedError."""
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # which asyncio turns into an orderly end
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        raise InterruptedError("interrupted") from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def assess(order: Order, facts: Mapping[str, Facts], started: datetime, finished: datetime) -> Assessment:
+    """Return the verdicts from facts; reads the documents of attestations, and nothing else."""
+    subjects = [known(one, facts[one.name]) for one in order.source.subjects if one.name in facts]
+    results = [
+        result
+        for subject in subjects
+        for result in judge.judge(order.profile, subject.target, facts[subject.name])
+        if not order.rules or result.rule.id in order.rules
+    ]
+    today = finished.astimezone().date()
+    waived = judge.waived(results, order.site.waivers, today)
+    documents = attestation_states(
+        order.site.attestations,
+        {one.file: digest_of(order.site_folder / one.file) for one in order.site.attestations},
+        today,
+    )
+    limited = (*sorted(order.hosts), *sorted(order.rules))
+    zones = {subject.name: subject.zone or order.source.network for subject in subjects}
+    return Assessment(
+        network=order.source.network,
+        profile=order.profile.id,
+        catalog=_digest_of_catalog(order),
+        thresholds=dict(sorted(order.profile.values.items())),
+        started=started,
+        finished=finished,
+        limited=limited,
+        hosts=tuple(_host(subject, facts[subject.name]) for subject in subjects),
+        results=tuple(_result(result) for result in waived),
+        clauses=() if limited else clauses(order.catalog.controls.values(), waived, zones, documents),
+        waivers=waiver_states(order.site.waivers, waived, today),
+        attestations=documents,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def sm3(data: bytes) -> str:
+    """Return the SM3 digest in hexadecimal, by OpenSSL."""
+    return hashlib.new("sm3", data).hexdigest()
+
+
+def digest_of(path: Path) -> str | None:
+    """Return the SM3 digest of a document, or None if it is no readable file or larger than 512 MiB."""
+    digest = hashlib.new("sm3")
+    try:
+        if not path.is_file() or path.stat().st_size > MOST_DOCUMENT:
+            return None
+        with path.open("rb") as source:
+            while chunk := source.read(1 << 20):
+                digest.update(chunk)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def _digest_of_catalog(order: Order) -> str:
+    records: Iterable[Sequence[object]] = (
+        [control.model_dump(mode="json") for control in order.catalog.controls.values()],
+        [rule.model_dump(mode="json") for rule in order.profile.rules],
+        [order.profile.id, dict(order.profile.values)],
+    )
+    return sm3(json.dumps(list(records), ensure_ascii=False, sort_keys=True).encode())
+
+
+def _host(subject: Subject, facts: Facts) -> HostState:
+    hostname = facts.outputs.get(HOSTNAME.id)
+    return HostState(
+        name=subject.name,
+        zone=subject.zone,
+        roles=tuple(sorted(subject.target.roles)),
+        family=subject.target.family,
+        container=subject.target.container,
+        hostname=one_line(hostname.text.strip()) if hostname else "",
+        unreachable=one_line(facts.unreachable),
+        taken=datetime.fromtimestamp(facts.taken, UTC),
+        facts={
+            one_line(name): FactMark(
+                status=output.status,
+                code=output.code,
+                bytes=len(output.text.encode()),
+                sm3=sm3(output.text.encode()),
+            )
+            for name, output in sorted(facts.outputs.items())
+        },
+        outside=dict(sorted(facts.external.items())),
+    )
+
+
+def _result(result: Result) -> RuleResult:
+    seen = result.observation
+    return RuleResult(
+        rule=result.rule.id,
+        host=result.host,
+        severity=result.rule.severity,
+        verdict=seen.verdict,
+        wanted=seen.wanted,
+        found=seen.found,
+        reason=seen.reason,
+        waived=result.waiver is not None,
+    )

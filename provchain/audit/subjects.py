@@ -1,0 +1,98 @@
+"""Whom the audit is about: hosts with what is known of them, and what their first facts tell. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from provchain.baseline.catalog import Resolved
+from provchain.baseline.facts import Facts, Probe, Status, command, file
+from provchain.baseline.resources import Family, Target
+from provchain.spec import ChainSpec, listeners
+
+RELEASE = file("/etc/os-release")
+CONTAINER = command("/usr/bin/systemd-detect-virt", "--container")
+HOSTNAME = file("/proc/sys/kernel/hostname")
+FIRST = (RELEASE, CONTAINER, HOSTNAME)
+"""What tells which rules apply; it comes with all else in the one round trip."""
+
+_FAMILIES: dict[str, Family] = {
+    **dict.fromkeys(("debian", "ubuntu", "deepin", "uos"), "debian"),
+    **dict.fromkeys(
+        ("rhel", "fedora", "centos", "openeuler", "anolis", "kylin", "rocky", "almalinux", "openanolis"),
+        "rpm",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A host as its inventory describes it; ``zone`` is empty where nobody said."""
+
+    target: Target
+    zone: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the host's name."""
+        return self.target.name
+
+
+def of_network(spec: ChainSpec) -> tuple[Subject, ...]:
+    """Return the hosts of a network that provchain describes."""
+    return tuple(
+        Subject(
+            Target(
+                host.name,
+                None,
+                False,
+                frozenset(host.roles),
+                frozenset((one.protocol, one.port) for one in listeners(spec, host)),
+                (spec.ssh.user,),
+            ),
+            host.zone,
+        )
+        for host in spec.hosts
+    )
+
+
+def everything(profile: Resolved, targets: Iterable[Target]) -> tuple[Probe, ...]:
+    """Return all that a profile could ask of these hosts, whatever system they turn out to run.
+
+    So one round trip is enough, and the sudo list is the same for all of them.
+    """
+    kinds: tuple[tuple[Family | None, bool], ...] = tuple(
+        (family, container) for family in ("debian", "rpm", None) for container in (False, True)
+    )
+    wanted = {
+        probe
+        for target in targets
+        for family, container in kinds
+        for rule in profile.rules
+        for probe in rule.check_for(family).probes(replace(target, family=family, container=container))
+    }
+    return tuple(sorted({*wanted, *FIRST}))
+
+
+def known(subject: Subject, facts: Facts) -> Subject:
+    """Return the subject with what its first facts tell: family, and container or machine."""
+    release = facts.outputs.get(RELEASE.id)
+    container = facts.outputs.get(CONTAINER.id)
+    inside = (
+        container is not None
+        and container.status == Status.SEEN
+        and container.text.strip() not in ("", "none")
+    )
+    told = family(release.text) if release and release.status == Status.SEEN else None
+    return replace(subject, target=replace(subject.target, family=told, container=inside))
+
+
+def family(release: str) -> Family | None:
+    """Return the family that an os-release(5) tells, ID_LIKE before ID: Kylin has versions of both."""
+    fields = dict(re.findall(r"""^(ID|ID_LIKE)=["']?([A-Za-z0-9._ -]{1,80})["']?$""", release, re.M))
+    for word in [*fields.get("ID_LIKE", "").split(), fields.get("ID", "")]:
+        found = _FAMILIES.get(word.lower())
+        if found:
+            return found
+    return None

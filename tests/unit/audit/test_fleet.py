@@ -1,0 +1,113 @@
+"""A fleet's file is refused where it does not fit, and can't add a line to the ssh files made from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from provchain.audit import fleet, looks
+from provchain.audit.subjects import everything, family, of_network
+from provchain.baseline import catalog
+from provchain.baseline.resources import Target
+from provchain.document import DocumentError
+from provchain.paths import spec_file
+from provchain.spec import load
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2ucl+n0RXMt84Up/5RjH4dYEWxy0Pay44v17t7TEX1"
+GOOD = f"""\
+fleet: branch
+user: auditor
+key: /home/auditor/.ssh/id_ed25519
+bastions:
+  - {{name: gw, address: gw.example.org, user: jump, host_key: {KEY}}}
+hosts:
+  - {{name: db1, address: 192.0.2.5, port: 2222, jump: gw, host_key: {KEY}, roles: [validator], zone: inner}}
+  - {{name: db2, address: '2001:db8::5', jump: db1, host_key: {KEY}, admins: [ops]}}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "fleet.yml"
+    file.write_text(GOOD, encoding="utf-8")
+    return file
+
+
+def test_a_fleet_is_read(path: Path, tmp_path: Path) -> None:
+    found = fleet.load(path)
+    reaches = fleet.write(found, tmp_path)
+    assert [(one.name, one.bastion) for one in reaches] == [("db1", "gw"), ("db2", "db1")]
+    config = (tmp_path / "config").read_text()
+    assert "Host db1\n  HostName 192.0.2.5\n  Port 2222\n  User auditor\n" in config
+    assert "Host gw\n  HostName gw.example.org\n  Port 22\n  User jump\n" in config
+    assert "StrictHostKeyChecking yes" in config
+    assert (tmp_path / "known_hosts").read_text().splitlines()[0] == f"gw {KEY}"
+    first, second = fleet.subjects(found)
+    assert (first.zone, first.target.roles) == ("inner", frozenset({"validator"}))
+    assert second.target.admins == ("ops",)
+    assert first.target.listeners is None, "nobody described what may listen"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "allowed"),
+    [
+        ("name: db1", "name: gw", "hosts[0].name", "a name of its own"),
+        ("jump: gw", "jump: gww", "hosts[0].jump", "no circle"),
+        ("jump: gw", "jump: db2", "hosts[0].jump", "no circle"),
+        ("jump: gw", "jump: db1", "hosts[0].jump", "no circle"),
+        (f"host_key: {KEY}, roles", "roles", "hosts[0].host_key", "required"),
+        (f"{KEY}, roles", "ssh-dss AAAA, roles", "hosts[0].host_key", "ssh-keyscan"),
+        ("192.0.2.5", '"-oProxyCommand=x"', "hosts[0].address", "an IP address"),
+        ("192.0.2.5", '"192.0.2.5\\n  ProxyCommand x"', "hosts[0].address", "an IP address"),
+        ("user: auditor", 'user: "a b"', "user", "an account"),
+        ("user: jump", "user: -jump", "bastions[0].user", "an account"),
+        ("key: /home", 'key: "/home x', "key", "private key"),
+        ("port: 2222", "port: 0", "hosts[0].port", "at least 1"),
+        ("[validator]", "[boss]", "hosts[0].roles[0]", "validator"),
+        ("zone: inner", "zones: inner", "hosts[0].zones", "one of name"),
+        ("fleet: branch", "fleet: ../x", "fleet", "a name"),
+    ],
+)
+def test_refusal(path: Path, old: str, new: str, where: str, allowed: str) -> None:
+    assert old in GOOD
+    text = GOOD.replace(old, new, 1)
+    path.write_text(
+        text.replace("id_ed25519", 'id_ed25519"', 1) if '"/home' in new else text, encoding="utf-8"
+    )
+    with pytest.raises(DocumentError) as refused:
+        fleet.load(path)
+    lines = [line for line in refused.value.lines()[1:] if f": {where}: " in line]
+    assert lines, refused.value.lines()
+    assert any(allowed in line.partition("; allowed: ")[2] for line in lines), lines
+
+
+@pytest.mark.parametrize(
+    ("release", "found"),
+    [
+        ('ID=debian\nVERSION_ID="12"', "debian"),
+        ("ID=ubuntu\nID_LIKE=debian", "debian"),
+        ('ID="kylin"\nVERSION_ID="V10"', "rpm"),
+        ('ID=kylin\nID_LIKE="debian ubuntu"', "debian"),
+        ('ID="openEuler"', "rpm"),
+        ('ID="anolis"\nID_LIKE="rhel fedora centos"', "rpm"),
+        ('NAME="x"\nMYID=debian', None),
+        ("ID=" + "a" * 5_000, None),
+        ("", None),
+    ],
+)
+def test_families(release: str, found: str | None) -> None:
+    assert family(release) == found
+
+
+@pytest.mark.parametrize("profile", catalog.load().profiles)
+def test_one_sudo_list_serves_every_host(profile: str) -> None:
+    """What needs root depends on the profile alone: neither on a host's roles nor on who logs in there."""
+    resolved = catalog.load().profiles[profile]
+    network = of_network(load(spec_file("lab")))
+    plans = [
+        looks.plan(everything(resolved, targets))
+        for targets in ([one.target for one in network], [Target("any", None, False)])
+    ]
+    first, second = ([look for look in plan if look.root] for plan in plans)
+    assert first == second != []
