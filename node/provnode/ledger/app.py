@@ -13,6 +13,7 @@ from provnode import wire
 from provnode.core.types import Certificate, ValidatorSet
 from provnode.crypto.provider import Provider
 from provnode.ledger import merkle, tree
+from provnode.ledger.blockform import check_named, expect
 from provnode.ledger.canonical import JsonObject
 from provnode.ledger.certificates import check_certificate
 from provnode.ledger.changes import STATE_KIND, decode_state, initial
@@ -187,7 +188,7 @@ class Ledger(Views):
             time_ms=time_ms,
             parent=self._tip.block_id,
             proposer=proposer,
-            tx_root=merkle.root([item.tx.leaf for item in chosen]),
+            tx_root=self._root([item.tx.raw for item in chosen]),
             state_root=outcome.tree.root,
             validators_hash=wire.validators_hash(self._tip.validators),
             next_validators_hash=self._next_validators_hash,
@@ -199,12 +200,17 @@ class Ledger(Views):
         self._remember(raw, _Prepared(block, outcome))
         return raw
 
-    def validate_block(self, raw: bytes, now_ms: int) -> wire.Block:
+    def leaves(self, txs: Sequence[bytes]) -> list[bytes]:
+        """The Merkle leaf hashes of transactions."""
+        return self._checker.leaves(txs)
+
+    def validate_block(self, raw: bytes, now_ms: int, named: bytes | None = None) -> wire.Block:
         """Check a proposed block in full, execution included. Raises BlockError.
 
-        `now_ms` is this node's clock: a block from the future is refused.
+        `now_ms` is this node's clock: a block from the future is refused. Where the block of an id was
+        `named`, whatever is another one raises OtherBlockError.
         """
-        prepared = self._prepare(raw)
+        prepared = self._prepare(raw, named)
         ahead = prepared.block.header.time_ms - now_ms
         if ahead > MAX_AHEAD_MS:
             raise BlockError(f"time_ms: {ahead} ms ahead of this node's clock, allowed: {MAX_AHEAD_MS}")
@@ -251,9 +257,11 @@ class Ledger(Views):
         evidence = tuple(record_json(state) for state in outcome.state if state.kind == EVIDENCE)
         return Committed(row.height, row.block_id, tuple(outcome.txids), changed, evidence)
 
-    def _prepare(self, raw: bytes) -> _Prepared:
+    def _prepare(self, raw: bytes, named: bytes | None = None) -> _Prepared:
         """Check all that does not depend on the clock, and execute; remembers the outcome."""
         known = self._prepared.get(raw)
+        if named is not None:
+            check_named(known.block if known else raw, named, self._root)
         if known is not None:
             return known
         limit = self.genesis.params.max_block_bytes
@@ -270,9 +278,12 @@ class Ledger(Views):
         self._remember(raw, prepared)
         return prepared
 
+    def _root(self, txs: Sequence[bytes]) -> bytes:
+        return merkle.root(self._checker.leaves(txs), self._provider.hash_batch)
+
     def _check_header(self, block: wire.Block) -> None:
         header, tip = block.header, self._tip
-        for name, found, allowed in (
+        expect(
             ("height", header.height, tip.height + 1),
             ("chain_id", header.chain_id, self.genesis.chain_id),
             ("network", header.network, self.genesis.network),
@@ -281,9 +292,7 @@ class Ledger(Views):
             ("next_validators_hash", header.next_validators_hash, self._next_validators_hash),
             ("last_commit_hash", header.last_commit_hash, wire.certificate_hash(block.last_commit)),
             ("tx_count", header.tx_count, len(block.txs)),
-        ):
-            if found != allowed:
-                raise BlockError(f"{name}: found {_show(found)}, allowed: {_show(allowed)}")
+        )
         if header.time_ms <= tip.time_ms:
             raise BlockError(f"time_ms: found {header.time_ms}, allowed: above {tip.time_ms}")
         if tip.validators.get(header.proposer) is None:
@@ -311,9 +320,7 @@ class Ledger(Views):
             if isinstance(verdict, TxError):
                 raise BlockError(f"transaction {position}: {verdict}")
             transactions.append(verdict)
-        found = merkle.root([checked.tx.leaf for checked in transactions])
-        if found != block.header.tx_root:
-            raise BlockError(f"tx_root: found {_show(block.header.tx_root)}, allowed: {_show(found)}")
+        expect(("tx_root", block.header.tx_root, self._root(block.txs)))
         overlay = self._overlay(Known.of(self.store, transactions))
         for position, verdict in enumerate(transactions):
             try:
@@ -321,10 +328,7 @@ class Ledger(Views):
             except TxError as error:
                 raise BlockError(f"transaction {position}: {error}") from error
         outcome = overlay.finish(self._tip.state_root, self._nodes.read)
-        if outcome.tree.root != block.header.state_root:
-            raise BlockError(
-                f"state_root: found {block.header.state_root.hex()}, allowed: {outcome.tree.root.hex()}"
-            )
+        expect(("state_root", block.header.state_root, outcome.tree.root))
         return outcome
 
     def _known_validators(self, height: int) -> ValidatorSet | None:
@@ -394,7 +398,3 @@ class Ledger(Views):
             membership,
             membership.validators,
         )
-
-
-def _show(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else repr(value)

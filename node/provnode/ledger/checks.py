@@ -18,6 +18,7 @@ from provnode.crypto.provider import Provider, TransactionReader
 from provnode.ledger.changes import ApprovedChange, parse_membership
 from provnode.ledger.errors import TxCode, TxError
 from provnode.ledger.genesis import Genesis, Signer
+from provnode.ledger.merkle import LEAF_PREFIX
 from provnode.ledger.misconduct import Misconduct, parse_misconduct
 from provnode.ledger.objects import DataObject, parse_object, seal_bytes
 from provnode.ledger.quick import QuickReader
@@ -154,6 +155,13 @@ class Checker:
             for raw in raws:
                 if self._passed.pop(raw, None) is not None:
                     self._bytes -= len(raw)
+
+    def leaves(self, raws: Sequence[bytes]) -> list[bytes]:
+        """The Merkle leaf hash of each."""
+        known = [self._passed.get(raw) for raw in raws]
+        new = [raw for raw, checked in zip(raws, known, strict=True) if checked is None]
+        hashed = iter(self._provider.hash_batch(new, LEAF_PREFIX) if new else ())
+        return [next(hashed) if checked is None else checked.tx.leaf for checked in known]
 
     def _parse(self, tx: Transaction) -> tuple[CheckedTx, list[Signature]]:
         if tx.kind == KIND_EVIDENCE:

@@ -72,6 +72,10 @@ class BlockError(Exception):
     """A block that this chain can't have at this height; the message names the field, found and allowed."""
 
 
+class OtherBlockError(BlockError):
+    """Not the block that was named: who sent it is at fault, of the named one nothing is said."""
+
+
 class GenesisError(Exception):
     """A genesis document that is malformed, or not that of the store."""
 

@@ -17,6 +17,7 @@ from typing import Protocol
 from provnode.ledger.checks import CheckedTx
 from provnode.ledger.errors import TxCode, TxError
 from provnode.ledger.misconduct import Misconduct
+from provnode.wire import NAME_BYTES
 
 _REASONS = 4096
 _REJUDGED = 256
@@ -59,6 +60,7 @@ class Mempool:
         self._patience_ms = patience_ms
         self._clock_ms = clock_ms
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._named: dict[bytes, bytes] = {}
         self._bytes = 0
         self._reasons: OrderedDict[bytes, TxError] = OrderedDict()
         self._lock = threading.RLock()
@@ -103,6 +105,11 @@ class Mempool:
                 chosen.append(entry.checked.tx.raw)
         return chosen
 
+    def find(self, names: Sequence[bytes]) -> list[bytes]:
+        """The transactions that blocks name so (`NAME_BYTES` of the leaf hash); b"" for one not held."""
+        named = self._named
+        return [named.get(name, b"") for name in names]
+
     def remove(self, txids: Iterable[bytes]) -> None:
         """Forget committed transactions, and drop those that the state won't take any more.
 
@@ -137,6 +144,7 @@ class Mempool:
         if refusal and not refusal.may_come_true:
             return refusal
         self._entries[txid] = _Entry(checked, now + self._patience_ms)
+        self._named[checked.tx.leaf[:NAME_BYTES]] = checked.tx.raw
         self._bytes += size
         self._reasons.pop(txid, None)
         return txid
@@ -144,4 +152,5 @@ class Mempool:
     def _pop(self, txid: bytes) -> None:
         entry = self._entries.pop(txid, None)
         if entry is not None:
+            self._named.pop(entry.checked.tx.leaf[:NAME_BYTES], None)
             self._bytes -= len(entry.checked.tx.raw)

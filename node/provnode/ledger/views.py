@@ -61,6 +61,20 @@ class Views:
         row = self._row(height)
         return row.raw, wire.decode_certificate(row.certificate)
 
+    def stored_blocks(self, height: int, count: int, size: int) -> list[tuple[bytes, Certificate]]:
+        """At most `count` blocks from `height` on that are kept here, of about `size` bytes together."""
+        found: list[tuple[bytes, Certificate]] = []
+        for number in range(height, height + count):
+            try:
+                block = self.stored_block(number)
+            except NotFoundError:
+                break
+            size -= len(block[0])
+            if found and size < 0:
+                break
+            found.append(block)
+        return found
+
     def validators_at(self, height: int) -> ValidatorSet:
         """Who decides, or decided, on `height`, up to the one after the newest block."""
         row = self.store.handover_before(height)

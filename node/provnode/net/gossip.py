@@ -17,6 +17,7 @@ from typing import Protocol
 from provnode import wire
 from provnode.core.machine import Machine
 from provnode.core.types import Certificate, Proposal, ValidatorSet, Vote
+from provnode.net.compact import CompactBlocks
 from provnode.net.connection import Connection
 from provnode.net.errors import NetError
 from provnode.net.events import log_event
@@ -34,7 +35,7 @@ _STATUS_SECONDS = 1.0
 _EVIDENCE_SECONDS = 5.0
 _RESEND_SECONDS = 0.25
 # what waited that long ago and still does is passed on
-STALE_SECONDS = 2.0
+STALE_SECONDS = 5.0
 _TX_BATCH_BYTES = 512 * 1024
 _TX_BATCH = 1024
 # of a state snapshot, to one peer, a second
@@ -60,6 +61,15 @@ class Host(Protocol):
 
     def offer_proposal(self, peer: str, proposal: Proposal, block: bytes) -> None:
         """A proposal came; nothing about it is checked."""
+
+    def checking(self) -> bool:
+        """Whether a proposal is being checked, or waits for that."""
+
+    def find_txs(self, names: Sequence[bytes]) -> list[bytes]:
+        """The waiting transactions that compact blocks name so; b"" for one that does not wait here."""
+
+    def leaves(self, txs: Sequence[bytes]) -> list[bytes]:
+        """The Merkle leaf hashes of transactions of a block that this node has checked."""
 
     def offer_blocks(self, peer: str, blocks: tuple[tuple[bytes, Certificate], ...]) -> None:
         """Blocks came that were asked for, and those before them have been offered."""
@@ -113,6 +123,7 @@ class Gossip:
         self._answered: dict[str, float] = {}
         self._served: dict[str, Bucket] = {}
         self._outbox: dict[str | None, list[bytes]] = {}
+        self._compact = CompactBlocks(host)
 
     def attach(self, peers: PeerSet) -> None:
         """Speak to these peers from now on."""
@@ -139,6 +150,7 @@ class Gossip:
     def on_lost(self, peer: Connection) -> None:
         """Nothing can be asked of this peer any more."""
         self.sync.forget(peer.name)
+        self._compact.forget(peer.name)
         self._answered.pop(peer.name, None)
         # what it was served stays on its account, or it would only have to come again
 
@@ -154,6 +166,13 @@ class Gossip:
                 host.offer_vote(peer.name, vote)
             case wire.ProposalMsg(proposal, block):
                 host.offer_proposal(peer.name, proposal, block)
+            case wire.CompactMsg() | wire.BlockTxs() as message:
+                self._take_compact(peer.name, message)
+            case wire.TxRequest() as request:
+                voting = host.voting()
+                found = voting and self._compact.answer(peer.name, request, voting[1], self._clock())
+                if found:
+                    peer.send(wire.encode_message(found), urgent=True)
             case wire.TxMsg(txs=txs):
                 await host.offer_txs(peer.name, txs)
             case wire.EvidenceMsg(evidence):
@@ -192,7 +211,19 @@ class Gossip:
             return
         self._answered[peer.name] = now
         for message in missing(*voting, state):
-            peer.send(wire.encode_message(message), urgent=True)
+            if not isinstance(message, wire.ProposalMsg) or self._compact.may_send(
+                peer.name, message.proposal, now
+            ):
+                peer.send(wire.encode_message(message), urgent=True)
+
+    def _take_compact(self, peer: str, message: wire.CompactMsg | wire.BlockTxs) -> None:
+        try:
+            if isinstance(message, wire.BlockTxs):
+                self._compact.fill(peer, message)
+            else:
+                self._compact.take(peer, message, self._clock())
+        except wire.WireError as error:
+            raise ProtocolError("malformed", str(error)) from error
 
     def _take_blocks(self, peer: Connection, blocks: tuple[tuple[bytes, Certificate], ...]) -> None:
         now = self._clock()
@@ -206,8 +237,13 @@ class Gossip:
         self._broadcast(wire.VoteMsg(vote))
 
     def send_proposal(self, proposal: Proposal, block: bytes) -> None:
-        """Send this node's proposal to every peer."""
-        self._broadcast(wire.ProposalMsg(proposal, block))
+        """Send this node's proposal to every peer, the transactions by name: what is new goes before it."""
+        if self._peers is None:
+            return
+        self._flush()
+        for name in self._peers.connected:
+            self._compact.may_send(name, proposal, self._clock())
+        self._broadcast(self._compact.shorten(proposal, block))
 
     def send_evidence(self, evidence: Sequence[wire.Evidence], but: str | None = None) -> None:
         """Send evidence to every peer, leaving out `but`."""
@@ -242,6 +278,7 @@ class Gossip:
         if self._is_due("spread", _SPREAD_SECONDS, now):
             self._flush()
         self._sync_blocks(now)
+        self._request_txs(now)
         if self._is_due("status", _STATUS_SECONDS, now):
             self.send_status()
             self._tell_stranded(now)
@@ -250,7 +287,9 @@ class Gossip:
         if self._is_due("resend", _RESEND_SECONDS, now):
             voting = self._host.voting()
             if voting is not None:
-                self._broadcast(round_state(voting[0]))
+                machine = voting[0]
+                coming = self._host.checking() or self._compact.awaits(machine)
+                self._broadcast(round_state(machine, coming=coming))
 
     def _is_due(self, what: str, seconds: float, now: float) -> bool:
         if now < self._due.get(what, 0.0):
@@ -267,6 +306,12 @@ class Gossip:
             peer = self._peers and self._peers.connected.get(request.peer)
             if peer:
                 peer.send(wire.encode_message(wire.BlockRequest(request.height, request.count)), urgent=True)
+
+    def _request_txs(self, now: float) -> None:
+        for name, request in self._compact.tick(now):
+            peer = self._peers and self._peers.connected.get(name)
+            if peer:
+                peer.send(wire.encode_message(request), urgent=True)
 
     def _tell_stranded(self, now: float) -> None:
         before, self.stranded = self.stranded, self.sync.stranded(self._host.height, now)

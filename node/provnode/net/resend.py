@@ -9,13 +9,13 @@ from provnode.core.machine import Machine
 from provnode.core.types import VoteType
 
 
-def round_state(machine: Machine) -> wire.RoundState:
-    """Where this node's machine is and what it holds of its round."""
+def round_state(machine: Machine, *, coming: bool = False) -> wire.RoundState:
+    """Where this node's machine is and what it holds of its round; it does not ask for what is `coming`."""
     round_ = max(machine.round, 0)
     return wire.RoundState(
         machine.height,
         round_,
-        machine.proposal(round_) is not None,
+        coming or machine.proposal(round_) is not None,
         tuple(vote.validator for vote in machine.votes(round_, VoteType.PREVOTE)),
         tuple(vote.validator for vote in machine.votes(round_, VoteType.PRECOMMIT)),
     )

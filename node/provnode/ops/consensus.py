@@ -34,7 +34,7 @@ from provnode.core.machine import Machine
 from provnode.core.types import Certificate, Proposal, Vote
 from provnode.crypto.provider import Provider
 from provnode.ledger.app import Committed, Ledger
-from provnode.ledger.errors import BlockError
+from provnode.ledger.errors import BlockError, OtherBlockError
 from provnode.ledger.mempool import Mempool
 from provnode.ledger.misconduct import MAX_PER_BLOCK, evidence_transaction
 from provnode.net.events import log_event
@@ -94,6 +94,8 @@ class Consensus:
     ) -> None:
         self.inbox = Inbox()
         self.started = False
+        # a block is being executed
+        self.judging = False
         self._clock = clock or SystemClock()
         self.step_times = StepTimes(self._clock.monotonic)
         self._ledger = ledger
@@ -203,17 +205,18 @@ class Consensus:
         if not valid:
             now_ms = self._clock.now_ms()
             try:
-                block = await self._threads.write(self._ledger.validate_block, item.block, now_ms)
-                if block.block_id != block_id:
-                    return self._outlet.on_violation(
-                        item.peer, "block_id", "a block of another id came along"
-                    )
+                self.judging = True
+                await self._threads.write(self._ledger.validate_block, item.block, now_ms, block_id)
                 valid = True
                 self._keep_block(block_id, item.block)
+            except OtherBlockError as error:
+                return self._outlet.on_violation(item.peer, "block_id", str(error))
             except BlockError as error:
                 log_event(
                     log, logging.WARNING, "consensus.bad_block", proposer=item.proposal.proposer, error=error
                 )
+            finally:
+                self.judging = False
         return await self._feed([ProposalReceived(item.proposal, valid)])
 
     async def _take_timeouts(self) -> None:

@@ -17,7 +17,7 @@ from provnode.crypto.provider import PrivateKey, Provider
 from provnode.crypto.sealed import Kek
 from provnode.ledger import changes, revocation
 from provnode.ledger.app import Committed, Ledger
-from provnode.ledger.errors import NotFoundError, TxCode, TxError
+from provnode.ledger.errors import TxCode, TxError
 from provnode.ledger.genesis import Genesis
 from provnode.ledger.mempool import Mempool
 from provnode.net.events import log_event
@@ -288,6 +288,18 @@ class Node:
         """A proposal came."""
         self._consensus.inbox.put_proposal(ProposalFrom(peer, proposal, block))
 
+    def checking(self) -> bool:
+        """Whether a proposal is being checked, or waits for that."""
+        return self._consensus.judging or bool(self._consensus.inbox.proposals)
+
+    def find_txs(self, names: Sequence[bytes]) -> list[bytes]:
+        """The waiting transactions of these names."""
+        return self.mempool.find(names)
+
+    def leaves(self, txs: Sequence[bytes]) -> list[bytes]:
+        """The leaf hashes of transactions."""
+        return self.ledger.leaves(txs)
+
     def offer_blocks(self, peer: str, blocks: tuple[tuple[bytes, Certificate], ...]) -> None:
         """Blocks came that were asked for."""
         self._consensus.inbox.put_blocks(BlocksFrom(peer, blocks))
@@ -314,20 +326,7 @@ class Node:
 
     async def stored_blocks(self, height: int, count: int, size: int) -> list[tuple[bytes, Certificate]]:
         """Committed blocks from `height` on."""
-        return await self._threads.check(self._read_blocks, height, count, size)
-
-    def _read_blocks(self, height: int, count: int, size: int) -> list[tuple[bytes, Certificate]]:
-        found: list[tuple[bytes, Certificate]] = []
-        for number in range(height, height + count):
-            try:
-                block = self.ledger.stored_block(number)
-            except NotFoundError:
-                break
-            size -= len(block[0])
-            if found and size < 0:
-                break
-            found.append(block)
-        return found
+        return await self._threads.check(self.ledger.stored_blocks, height, count, size)
 
     async def snapshot(self) -> bytes:
         """The manifest of the newest state snapshot; empty when there is none."""

@@ -14,6 +14,8 @@ MAX_TX_BYTES = 4 * MIB
 MAX_FRAME_BYTES = MAX_BLOCK_BYTES + MIB
 # a transaction takes some 130 bytes even when it carries nothing
 MAX_TXS = 131_072
+# the first bytes of a transaction's Merkle leaf hash, by which a compact block names it
+NAME_BYTES = 16
 MAX_VALIDATORS = 256
 MAX_SIGNATURE_BYTES = 128
 # transactions in one message, blocks in one request

@@ -17,7 +17,9 @@ from provnode.wire.limits import (
     MAX_GOSSIP_BLOCKS,
     MAX_GOSSIP_EVIDENCE,
     MAX_GOSSIP_TXS,
+    MAX_TXS,
     MAX_VALIDATORS,
+    NAME_BYTES,
     BlockBytes,
     Hash,
     Height,
@@ -25,6 +27,7 @@ from provnode.wire.limits import (
     Name,
     Round,
     Tx,
+    TxCount,
 )
 from provnode.wire.snapshots import MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_MANIFEST_BYTES
 from provnode.wire.votes import WireProposal, WireVote
@@ -106,6 +109,32 @@ class EvidenceMsg:
     evidence: tuple[Evidence, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class CompactMsg:
+    """A signed proposal with the names of its block's transactions; `bare` is the block without them.
+
+    `names` has the first 16 bytes of each transaction's Merkle leaf hash, in the order of the block.
+    """
+
+    proposal: Proposal
+    bare: bytes
+    names: bytes
+
+
+class TxRequest(Struct, frozen=True, array_like=True, tag=11, forbid_unknown_fields=True):
+    """Asks for the transactions at these places, ascending, of a proposed block; none named: for all."""
+
+    block_id: Hash
+    places: Annotated[tuple[TxCount, ...], Meta(max_length=MAX_TXS)]
+
+
+class BlockTxs(Struct, frozen=True, array_like=True, tag=12, forbid_unknown_fields=True):
+    """The transactions that a `TxRequest` asked for, in the order of their places."""
+
+    block_id: Hash
+    txs: Annotated[tuple[Tx, ...], Meta(max_length=MAX_TXS)]
+
+
 class SnapshotRequest(Struct, frozen=True, array_like=True, tag=20, forbid_unknown_fields=True):
     """Asks for the newest state snapshot's manifest."""
 
@@ -143,6 +172,9 @@ Message = (
     | BlockRequest
     | BlockResponse
     | EvidenceMsg
+    | CompactMsg
+    | TxRequest
+    | BlockTxs
 )
 
 
@@ -163,6 +195,12 @@ class _Evidence(Struct, frozen=True, array_like=True, tag=9, forbid_unknown_fiel
     evidence: Annotated[tuple[WireEvidence, ...], Meta(min_length=1, max_length=MAX_GOSSIP_EVIDENCE)]
 
 
+class _Compact(Struct, frozen=True, array_like=True, tag=10, forbid_unknown_fields=True):
+    proposal: WireProposal
+    bare: BlockBytes
+    names: Annotated[bytes, Meta(max_length=NAME_BYTES * MAX_TXS)]
+
+
 _Wire = (
     Snapshotting
     | Hello
@@ -174,6 +212,9 @@ _Wire = (
     | BlockRequest
     | _Blocks
     | _Evidence
+    | _Compact
+    | TxRequest
+    | BlockTxs
 )
 _message: msgspec.msgpack.Decoder[_Wire] = msgspec.msgpack.Decoder(_Wire)
 
@@ -186,6 +227,8 @@ def encode_message(message: Message) -> bytes:
             value = _Proposal(WireProposal.of(proposal), block)
         case VoteMsg(vote):
             value = _Vote(WireVote.of(vote))
+        case CompactMsg(proposal, bare, block_names):
+            value = _Compact(WireProposal.of(proposal), bare, block_names)
         case BlockResponse(blocks):
             value = _Blocks(tuple((raw, WireCertificate.of(found)) for raw, found in blocks))
         case EvidenceMsg(evidence):
@@ -201,6 +244,8 @@ def decode_message(raw: bytes) -> Message:
     match value:
         case _Proposal(proposal=proposal, block=block):
             return ProposalMsg(proposal.proposal(), block)
+        case _Compact(proposal=proposal, bare=bare, names=block_names):
+            return CompactMsg(proposal.proposal(), bare, block_names)
         case _Vote(vote=vote):
             return VoteMsg(vote.vote())
         case _Blocks(blocks=blocks):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from provnode import wire
@@ -50,6 +51,13 @@ def _evidence() -> list[wire.Evidence]:
     return [wire.make_evidence(*votes()), wire.make_evidence(_PROPOSAL, other)]
 
 
+def _bare() -> bytes:
+    """A block of the next height, without transactions."""
+    block = wire.decode_block(_blocks()[-1])
+    header = replace(block.header, height=world().ledger.height + 1, tx_count=0)
+    return wire.encode_block(wire.Block(header, (), block.last_commit))
+
+
 def _messages() -> list[bytes]:
     ledger, (vote, _) = world().ledger, votes(14)
     found: list[wire.Message] = [
@@ -57,6 +65,10 @@ def _messages() -> list[bytes]:
         wire.StatusMsg(7),
         wire.ProposalMsg(_PROPOSAL, _blocks()[0]),
         wire.VoteMsg(vote),
+        wire.CompactMsg(_PROPOSAL, _blocks()[1], bytes(wire.NAME_BYTES)),
+        wire.CompactMsg(_PROPOSAL, _bare(), b""),
+        wire.TxRequest(_HASH, (0, 3)),
+        wire.BlockTxs(_HASH, (b"t",)),
         wire.TxMsg((transaction("object", {}), b"t")),
         wire.RoundState(14, 0, False, ("v1",), ()),
         wire.BlockRequest(2, 3),

@@ -6,6 +6,8 @@ import asyncio
 import errno
 import os
 import random
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,31 @@ def test_four_nodes_commit_transactions_from_each_of_them(tmp_path: Path) -> Non
                 for node in net.nodes.values():
                     assert node.ledger.transaction(txid)["height"] == height
             assert net.same_chain() >= 1
+
+    asyncio.run(scenario())
+
+
+def test_blocks_arrive_where_their_transactions_do_not_wait_and_where_they_get_lost(tmp_path: Path) -> None:
+    """v2 finds no transaction by name and asks; what v3 is sent in compact form is lost: it comes whole."""
+
+    async def scenario() -> None:
+        async with local_network(tmp_path) as net:
+            asked = Counter[str]()
+
+            def nothing(names: Sequence[bytes]) -> list[bytes]:
+                asked["v2"] += len(names)
+                return [b""] * len(names)
+
+            def lost(peer: str, message: object) -> None:
+                asked["v3"] += 1
+
+            net.nodes["v2"].mempool.find = nothing  # type: ignore[method-assign]
+            net.nodes["v3"].gossip._take_compact = lost  # type: ignore[method-assign]
+            heights = [(await net.commit_one(name))[1] for name in ("v1", "v2", "v3", "v4")]
+            await net.reach(heights[-1])
+            assert net.same_chain() >= heights[-1]
+            assert asked["v2"]
+            assert asked["v3"]
 
     asyncio.run(scenario())
 
