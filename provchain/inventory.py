@@ -5,14 +5,13 @@ Addresses, ports and permissions in the inventory come from the description alon
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
+import yaml
 
 from provchain import paths
 from provchain.lab import keys, names
@@ -139,13 +138,7 @@ def _host(spec: ChainSpec, host: Host, access: HostAccess) -> dict[str, Any]:
 
 
 def _yaml(data: dict[str, Any]) -> str:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.allow_unicode = True
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment] # typed as None in the library
-    stream = io.StringIO()
-    yaml.dump(data, stream)
-    return stream.getvalue()
+    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=False))
 
 
 def _replace(path: Path, text: str, mode: int) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ruamel.yaml import YAML, events
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.reader import ReaderError
+import yaml
+from yaml import MarkedYAMLError, YAMLError, events
+from yaml.reader import ReaderError
 
 from provchain.document.problems import DocumentError, KeyPath, Problem, key_text
 
@@ -83,9 +83,12 @@ def read(path: Path, what: str) -> str:
 
 
 def parse(text: str, file: str) -> Document:
-    """Read YAML text. Raises DocumentError where reading can't go on; other problems are in the document."""
+    """Read YAML text, by libyaml. Raises DocumentError where reading can't go on.
+
+    Other problems are in the document.
+    """
     document = Document(file)
-    stream: Iterator[events.Event] = YAML(typ="safe", pure=True).parse(text)
+    stream: Iterator[events.Event] = yaml.parse(text, Loader=yaml.CSafeLoader)
     try:
         _Builder(document, stream).build()
         return document
@@ -113,7 +116,7 @@ class _Builder:
         for event in self._stream:
             if isinstance(event, events.DocumentStartEvent):
                 if event.version or event.tags:
-                    raise self._stop(event, (), "a % directive above this line", "none")
+                    raise self._stop(event, (), "a % directive", "none")
                 if self._document.lines:
                     raise self._stop(event, (), "a second document", "one document in a file")
                 first = next(self._stream)
@@ -192,7 +195,7 @@ class _Builder:
 
 
 def _line(event: events.Event) -> int:
-    return int(event.start_mark.line) + 1
+    return event.start_mark.line + 1 if event.start_mark else 1
 
 
 def _refusal(file: str, line: int, found: str, allowed: str) -> DocumentError:
