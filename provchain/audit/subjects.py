@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from provchain.baseline.catalog import Resolved
 from provchain.baseline.facts import Facts, Probe, Status, command, file
+from provchain.baseline.plan import plan_of
 from provchain.baseline.resources import Family, Target
 from provchain.spec import ChainSpec, listeners
 
@@ -17,6 +18,8 @@ HOSTNAME = file("/proc/sys/kernel/hostname")
 FIRST = (RELEASE, CONTAINER, HOSTNAME)
 """What tells which rules apply; it comes with all else in the one round trip."""
 
+_NODES = {"validator", "full", "rpc"}
+"""Roles of hosts on which the engine runs."""
 _FAMILIES: dict[str, Family] = {
     **dict.fromkeys(("debian", "ubuntu", "deepin", "uos"), "debian"),
     **dict.fromkeys(
@@ -50,6 +53,8 @@ def of_network(spec: ChainSpec) -> tuple[Subject, ...]:
                 frozenset(host.roles),
                 frozenset((one.protocol, one.port) for one in listeners(spec, host)),
                 (spec.ssh.user,),
+                f"{spec.engine.name}.service" if _NODES & set(host.roles) else None,
+                plan_of(spec, host),
             ),
             host.zone,
         )

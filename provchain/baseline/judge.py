@@ -54,10 +54,11 @@ def probes(profile: Resolved, target: Target) -> tuple[Probe, ...]:
 
 def judge(profile: Resolved, target: Target, facts: Facts) -> tuple[Result, ...]:
     """Return what every rule of the profile found on this host."""
-    return tuple(Result(rule, target.name, _observe(rule, profile, target, facts)) for rule in profile.rules)
+    return tuple(Result(rule, target.name, observe(rule, profile, target, facts)) for rule in profile.rules)
 
 
-def _observe(rule: Rule, profile: Resolved, target: Target, facts: Facts) -> Observation:
+def observe(rule: Rule, profile: Resolved, target: Target, facts: Facts) -> Observation:
+    """Return what one rule found on this host."""
     if facts.unreachable:
         return unknown(f"host not reached: {facts.unreachable}")
     if not applies(rule, target):

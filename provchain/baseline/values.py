@@ -31,6 +31,11 @@ class Record(BaseModel):
     )
 
 
+def is_whole(text: str) -> bool:
+    """Tell whether a host's word is a whole number, in plain digits and of a size that can be read."""
+    return re.fullmatch(r"[0-9]{1,18}", text) is not None
+
+
 def number(values: Values, threshold: str) -> int:
     """Return a threshold that is a whole number. Raises KeyError or TypeError; a checked catalog has it."""
     value = values[threshold[1:]]

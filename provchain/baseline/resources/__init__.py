@@ -14,24 +14,26 @@ from provchain.baseline.resources.audit import (
     AuditState,
     BootWord,
 )
-from provchain.baseline.resources.base import Entry, Family, Fix, Resource, Step, Target
+from provchain.baseline.resources.base import Entry, Family, Fix, Plan, Resource, Step, Target
 from provchain.baseline.resources.clock import Clock
 from provchain.baseline.resources.files import File
+from provchain.baseline.resources.identity import Certificate, Toml
 from provchain.baseline.resources.kernel import Sysctl
 from provchain.baseline.resources.logs import LogAge, Logrotate
 from provchain.baseline.resources.machine import Machine, Module, Mount, Stray
 from provchain.baseline.resources.network import Firewall, Sockets
 from provchain.baseline.resources.options import Option
 from provchain.baseline.resources.pam import Pam
+from provchain.baseline.resources.plan import PlanCheck
 from provchain.baseline.resources.rsyslog import Rsyslog
 from provchain.baseline.resources.services import AnyService, Packages, Service, UnitProperty
 from provchain.baseline.resources.session import Banner, Session
 from provchain.baseline.resources.sshd import Sshd
 from provchain.baseline.resources.sudo import SudoDefault, SudoRights
 from provchain.baseline.resources.systemd import SystemdOption
-from provchain.baseline.resources.upkeep import Intact, Kernel, Recent, Repositories, Updates
+from provchain.baseline.resources.upkeep import Intact, Kernel, NothingAt, Recent, Repositories, Updates
 
-__all__ = ["Check", "Entry", "Family", "Fix", "Resource", "Step", "Target"]
+__all__ = ["Check", "Entry", "Family", "Fix", "Plan", "Resource", "Step", "Target"]
 
 Check = Annotated[
     Accounts
@@ -42,6 +44,7 @@ Check = Annotated[
     | AuditState
     | Banner
     | BootWord
+    | Certificate
     | Clock
     | File
     | Firewall
@@ -52,9 +55,11 @@ Check = Annotated[
     | Machine
     | Module
     | Mount
+    | NothingAt
     | Option
     | Packages
     | Pam
+    | PlanCheck
     | Recent
     | Repositories
     | Rsyslog
@@ -67,6 +72,7 @@ Check = Annotated[
     | SudoRights
     | Sysctl
     | SystemdOption
+    | Toml
     | UnitProperty
     | Updates,
     Field(discriminator="resource"),

@@ -14,7 +14,7 @@ from provchain.baseline.facts import Facts, Probe, UnknownError, attributes, com
 from provchain.baseline.observation import Observation, judged, unknown
 from provchain.baseline.resources.base import Fix, Listed, Resource, Step, Target
 from provchain.baseline.resources.files import found
-from provchain.baseline.values import Threshold, Values, number, words
+from provchain.baseline.values import Threshold, Values, is_whole, number, words
 
 PASSWD = command("/usr/bin/getent", "passwd")
 AGES = command("/usr/bin/cut", "-d:", "-f1,3-8", "/etc/shadow", root=True)
@@ -69,7 +69,7 @@ class Account:
 def accounts(facts: Facts) -> list[Account]:
     """Return the accounts of a host. Raises UnknownError."""
     rows = [line.split(":") for line in facts.succeeded(PASSWD).splitlines()]
-    if not rows or any(len(row) != 7 or not row[2].isdecimal() for row in rows):
+    if not rows or any(len(row) != 7 or not is_whole(row[2]) for row in rows):
         raise UnknownError("getent passwd told something else")
     return [Account(row[0], int(row[2]), row[5], row[6]) for row in rows]
 
@@ -195,7 +195,7 @@ class Accounts(Resource):
         for row in rows:
             if row[0] not in people:
                 continue
-            days = int(row[field]) if row[field].isdecimal() else (_NEVER if most else 0)
+            days = int(row[field]) if is_whole(row[field]) else (_NEVER if most else 0)
             line = f"{row[0]}: {row[field] or 'not set'}"
             shown.append(line)
             if not (1 <= days <= limit if most else days >= limit):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from provchain.baseline.facts import UnknownError
+from provchain.baseline.values import is_whole
 
 X86 = ("x86_64", "i686")
 LEGACY = frozenset(("chmod", "chown", "creat", "lchown", "open", "rename", "unlink"))
@@ -122,7 +123,7 @@ def field(text: str) -> str:
 
 def _version(path: str) -> list[tuple[int, str]]:
     """Order names as ls -v does, near enough: numbers by value."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", path)]
+    return [(int(part), "") if is_whole(part) else (-1, part) for part in re.split(r"([0-9]+)", path)]
 
 
 def _words(line: str, where: str) -> list[str]:

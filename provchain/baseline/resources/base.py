@@ -16,6 +16,25 @@ Family = Literal["debian", "rpm"]
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """What a network's description promises, seen from one of its hosts (``baseline.plan.plan_of``).
+
+    ``zones`` are kinds, ``own`` that of the host's zone; ``faults`` validators may be down or lie;
+    ``together`` is the most validators that share a failure domain; ``copies`` hosts keep the whole ledger;
+    in so many failure domains (``supervised``) the supervisor reaches an RPC; ``ssh_from`` are the kinds of
+    zones from which hosts may be administered.
+    """
+
+    zones: frozenset[str]
+    own: str
+    faults: int
+    together: int
+    copies: int
+    supervised: int
+    ssh_from: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """What is known of a host before it is looked at, and what its first facts say of it.
 
@@ -32,6 +51,8 @@ class Target:
     """The accounts by which people log in."""
     unit: str | None = None
     """The engine's systemd unit, where one runs."""
+    plan: Plan | None = None
+    """What the network's description promises; None for a host that no description names."""
     arch: str = "x86_64"
     """Its architecture as ``uname -m`` tells it, for fixes that differ by it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -19,7 +20,7 @@ class Found:
 
     def __init__(self, line: str) -> None:
         parts = line.split("|", 6)
-        if len(parts) != 7 or not parts[4].isdecimal() or not parts[5].lstrip("-").isdecimal():
+        if len(parts) != 7 or not all(re.fullmatch(r"-?[0-9]{1,18}", one) for one in parts[4:6]):
             raise UnknownError(f"stat told something else: {line[:80]}")
         self.kind, mode, self.owner, self.group, size, changed, self.path = parts
         try:

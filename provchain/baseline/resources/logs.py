@@ -110,10 +110,11 @@ def _option(options: dict[str, str], key: str, value: str) -> None:
 def _days(options: Mapping[str, str]) -> int | None:
     if "size" in options or "period" not in options:
         return None
-    count = int(options.get("rotate", "0")) if options.get("rotate", "0").lstrip("-").isdecimal() else 0
+    rotate = options.get("rotate", "0")
+    count = int(rotate) if re.fullmatch(r"-?[0-9]{1,6}", rotate) else 0
     kept = count * _PERIODS[options["period"]] if count >= 0 else 36_500
     age = options.get("maxage", "")
-    return int(min(kept, int(age)) if age.isdecimal() else kept)
+    return int(min(kept, int(age)) if re.fullmatch(r"[0-9]{1,6}", age) else kept)
 
 
 BOOTS = command("/usr/bin/journalctl", "--list-boots", "--utc", "--quiet", "--no-pager", root=True)
@@ -170,4 +171,8 @@ def _journal(facts: Facts) -> Iterator[int]:
     for line in output.text.splitlines():
         stamp = _STAMP.search(line)
         if stamp:
-            yield int(datetime.fromisoformat(stamp[1]).replace(tzinfo=UTC).timestamp())
+            try:
+                when = datetime.fromisoformat(stamp[1])
+            except ValueError:
+                raise UnknownError(f"journalctl told a strange time: {stamp[1]}") from None
+            yield int(when.replace(tzinfo=UTC).timestamp())

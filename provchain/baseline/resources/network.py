@@ -10,7 +10,7 @@ from typing import Any, Literal
 from provchain.baseline.facts import Facts, Probe, UnknownError, command
 from provchain.baseline.observation import Observation, judged, unknown
 from provchain.baseline.resources.base import Resource, Target
-from provchain.baseline.values import Values
+from provchain.baseline.values import Values, is_whole
 
 LISTENING = command("/usr/bin/ss", "-Hlntu")
 RULESET = command("/usr/sbin/nft", "-j", "list", "ruleset", root=True)
@@ -43,7 +43,7 @@ def _listening(text: str) -> Iterator[tuple[str, str, int]]:
     for line in text.splitlines():
         row = line.split()
         address, colon, port = row[4].rpartition(":") if len(row) >= 5 else ("", "", "")
-        if not colon or not port.isdecimal() or row[0] not in ("tcp", "udp"):
+        if not colon or not is_whole(port) or row[0] not in ("tcp", "udp"):
             raise UnknownError(f"ss told something else: {line[:80]}")
         if not address.startswith(_LOOPBACK):
             yield row[0], address.partition("%")[0], int(port)

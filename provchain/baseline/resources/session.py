@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from provchain.baseline.facts import Facts, Probe, UnknownError, command, file
 from provchain.baseline.observation import Observation, judged
 from provchain.baseline.resources.base import Entry, Fix, Resource, Step, Target
-from provchain.baseline.values import Threshold, Values, number
+from provchain.baseline.values import Threshold, Values, is_whole, number
 
 SHELL = command("/bin/bash", "-lc", "declare -p TMOUT HISTSIZE HISTTIMEFORMAT; umask")
 """What a login shell of the auditor's has set: run-time truth of /etc/profile and its parts."""
@@ -48,7 +48,7 @@ class Session(Resource):
         limit = number(values, self.limit or "")
         given = {name: (flags, value) for flags, name, value in _VARIABLE.findall(text)}
         flags, value = given.get("TMOUT", ("", ""))
-        fits = "r" in flags and value.isdecimal() and 1 <= int(value) <= limit
+        fits = "r" in flags and is_whole(value) and 1 <= int(value) <= limit
         shown = f"TMOUT={value}{' readonly' if 'r' in flags else ''}" if value else "TMOUT is not set"
         return judged(fits, f"TMOUT readonly, 1 to {limit} s", shown)
 

@@ -11,7 +11,7 @@ from provchain.baseline.facts import Facts, Probe, UnknownError, attributes, com
 from provchain.baseline.observation import Observation, judged, not_applicable, unknown
 from provchain.baseline.resources.base import Entry, Fix, Resource, Target
 from provchain.baseline.resources.files import Found, found
-from provchain.baseline.values import Threshold, Values, number
+from provchain.baseline.values import Threshold, Values, is_whole, number
 
 _HOUR = 3600
 Pattern = Annotated[str, Field(pattern=r"^/[A-Za-z0-9_./*-]{1,120}$")]
@@ -243,6 +243,18 @@ class Kernel(Resource):
 
 def _version(text: str) -> list[tuple[int, str]]:
     """Order versions by their numbers; a release candidate is not told apart from its release."""
-    return [
-        (int(part), "") if part.isdecimal() else (-1, part) for part in re.findall(r"[0-9]+|[a-z]+", text)
-    ]
+    return [(int(part), "") if is_whole(part) else (-1, part) for part in re.findall(r"[0-9]+|[a-z]+", text)]
+
+
+class NothingAt(Resource):
+    """``nothing_at``: nothing is to be found at these paths."""
+
+    resource: Literal["nothing_at"]
+    paths: Annotated[tuple[Pattern, ...], Field(min_length=1)]
+
+    def probes(self, target: Target) -> tuple[Probe, ...]:
+        return tuple(attributes(path) for path in self.paths)
+
+    def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
+        seen = [one.path for probe in self.probes(target) for one in found(facts, probe)]
+        return judged(not seen, f"nothing at {' or '.join(self.paths)}", *(seen or ["nothing there"]))
