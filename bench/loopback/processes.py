@@ -43,26 +43,26 @@ class Processes:
                 log = (self._folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
                 raise RuntimeError(f"{name} ended with {process.returncode}: {log[-2000:]}")
 
-    def cpu_seconds(self) -> float:
-        """The processor time that all have used so far."""
-        return sum(_cpu(process.pid) for process in self._running.values())
+    def cpu_seconds(self, *names: str) -> float:
+        """The processor time that these, or all, have used so far."""
+        return sum(_cpu(self._running[name].pid) for name in names or self._running)
 
     @property
     def pids(self) -> dict[str, int]:
         """The process of each."""
         return {name: process.pid for name, process in self._running.items()}
 
-    def stop(self) -> None:
-        """End all: by SIGTERM, and by SIGKILL what does not end by itself."""
-        for process in self._running.values():
+    def stop(self, *names: str) -> None:
+        """End these, or all: by SIGTERM, and by SIGKILL what does not end by itself."""
+        ending = [self._running.pop(name) for name in names or tuple(self._running)]
+        for process in ending:
             process.terminate()
-        for process in self._running.values():
+        for process in ending:
             try:
                 process.wait(_END_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self._running.clear()
 
 
 def _cpu(pid: int) -> float:

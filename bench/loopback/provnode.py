@@ -8,10 +8,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from provnode.crypto.provider import get_provider
@@ -34,9 +34,20 @@ _PARAMS = {
 }
 
 
+class Place(NamedTuple):
+    """Whose a node is, and where it listens."""
+
+    organisation: str
+    p2p_port: int
+    rpc_port: int
+
+
 @dataclass
 class Provnode:
-    """A network of `count` validators under `root`; `size` is the least length of a transaction in bytes."""
+    """A network of `count` validators under `root`; `size` is the least length of a transaction in bytes.
+
+    `followers` are nodes without a vote, of the first organisation; the genesis is `age_seconds` old.
+    """
 
     root: Path
     count: int
@@ -46,6 +57,8 @@ class Provnode:
     provider: str
     name: str = "provnode"
     snapshot_interval: int = 0
+    followers: tuple[str, ...] = ()
+    age_seconds: int = 60
     env: dict[str, str] = field(default_factory=dict)
     processes: Processes = field(init=False)
 
@@ -61,6 +74,8 @@ class Provnode:
         for name, ca in zip(self.names, cas, strict=True):
             ca.issue(self.root / name, name)
             keys[name] = provider.generate()
+        for name in self.followers:
+            cas[0].issue(self.root / name, name)
         keys["client"] = provider.generate()
         for name, key in keys.items():
             path = self.root / f"{name}.pem"
@@ -68,10 +83,15 @@ class Provnode:
             path.chmod(0o600)
         public = {name: provider.public_key(key).hex() for name, key in keys.items()}
         (self.root / "genesis.json").write_text(json.dumps(self._genesis(public)), encoding="utf-8")
-        ports = free_ports(2 * self.count)
-        self._ports = list(zip(ports[::2], ports[1::2], strict=True))
-        for number in range(self.count):
-            self._configure(number)
+        members = [*zip(self.names, self._organisations, strict=True)]
+        members += [(name, self._organisations[0]) for name in self.followers]
+        ports = free_ports(2 * len(members))
+        self.members = {
+            name: Place(organisation, *ports[2 * n : 2 * n + 2])
+            for n, (name, organisation) in enumerate(members)
+        }
+        for name in self.members:
+            self.configure(name)
 
     def _genesis(self, public: dict[str, str]) -> dict[str, Any]:
         members = list(zip(self.names, self._organisations, strict=True))
@@ -79,7 +99,7 @@ class Provnode:
             "format": 1,
             "network": "bench",
             "chain_id": "loopback",
-            "time_ms": time.time_ns() // 1_000_000 - 60_000,
+            "time_ms": time.time_ns() // 1_000_000 - 1000 * self.age_seconds,
             "organisations": [
                 {"name": name, "title": name, "uscc": "91330000000000000X", "role": "operator"}
                 for name in self._organisations
@@ -93,18 +113,19 @@ class Provnode:
             "schemas": {"note": {"type": "object", "properties": {"padding": {"type": "string"}}}},
         }
 
-    def _configure(self, number: int) -> None:
-        members = list(zip(self.names, self._organisations, self._ports, strict=True))
-        name, organisation, (p2p, rpc) = members[number]
+    def configure(self, name: str, *settings: str, through: Mapping[str, int] | None = None) -> None:
+        """Write a node's configuration, with more lines in it; `through` has the ports of its only peers."""
+        organisation, p2p, rpc = self.members[name]
         lines = [
+            *settings,
             f'name = "{name}"',
             f'organisation = "{organisation}"',
             f'genesis = "{self.root}/genesis.json"',
             f'data_dir = "{self.root}/{name}/data"',
-            f'consensus_key = "{self.root}/{name}.pem"',
+            *([f'consensus_key = "{self.root}/{name}.pem"'] if name in self.names else []),
             f'admin_socket = "{self.socket(name)}"',
             f'provider = "{self.provider}"',
-            'log_level = "warning"',
+            f'log_level = "{"info" if name in self.followers else "warning"}"',
             f"snapshot_interval = {self.snapshot_interval}",
             f'listen = {{address = "127.0.0.1", p2p_port = {p2p}, rpc_port = {rpc}}}',
             "[identity]",
@@ -112,15 +133,12 @@ class Provnode:
             f'cert = "{self.root}/{name}/cert.pem"',
             f'trust_dir = "{self.root}/trust"',
         ]
-        for other, its, (other_p2p, other_rpc) in members:
-            if other != name:
-                lines += [
-                    "[[peers]]",
-                    f'name = "{other}"',
-                    f'organisation = "{its}"',
-                    'address = "127.0.0.1"',
-                ]
-                lines += [f"p2p_port = {other_p2p}", f"rpc_port = {other_rpc}"]
+        for other, (its, other_p2p, other_rpc) in self.members.items():
+            if other == name or (through is not None and other not in through):
+                continue
+            lines += ["[[peers]]", f'name = "{other}"', f'organisation = "{its}"', 'address = "127.0.0.1"']
+            lines += [f"p2p_port = {(through or {}).get(other, other_p2p)}", f"rpc_port = {other_rpc}"]
+            lines += [f"dial = {str(other not in self.followers).lower()}"]
         (self.root / f"{name}.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def socket(self, name: str) -> Path:
@@ -131,14 +149,18 @@ class Provnode:
         """Start the nodes on an empty chain."""
         for name in self.names:
             shutil.rmtree(self.root / name / "data", ignore_errors=True)
-            argv = [sys.executable, "-m", "provnode", "run", "--config", str(self.root / f"{name}.toml")]
-            self.processes.start(name, argv, NODE, self.env)
+            self.start_one(name)
         self.processes.wait_for(lambda: self.height() >= 2, "second block")
 
-    def height(self) -> int:
-        """The newest block of the first node; -1 while it does not answer."""
+    def start_one(self, name: str) -> None:
+        """Start a node on what is in its folder."""
+        argv = [sys.executable, "-m", "provnode", "run", "--config", str(self.root / f"{name}.toml")]
+        self.processes.start(name, argv, NODE, self.env)
+
+    def height(self, name: str = "v1") -> int:
+        """The newest block of a node; -1 while it does not answer."""
         try:
-            return int(UnixRpc.ask(self.socket("v1"), "node_status")["height"])
+            return int(UnixRpc.ask(self.socket(name), "node_status")["height"])
         except OSError:
             return -1
 
