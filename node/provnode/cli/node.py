@@ -12,12 +12,16 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+from provnode import wire
 from provnode.cli.keys import load_key
 from provnode.cli.main import RefusalError, print_json
+from provnode.cli.verify import read_trust
+from provnode.core.types import Validator, ValidatorSet
 from provnode.crypto import CryptoError, get_provider
 from provnode.crypto.sealed import load_kek, opener
 from provnode.ledger.errors import GenesisError
-from provnode.ledger.genesis import load_genesis
+from provnode.ledger.genesis import Genesis, load_genesis
+from provnode.ledger.trusted import TrustedPoint
 from provnode.net.errors import NetError
 from provnode.net.identity import Identity
 from provnode.net.peers import KnownPeer
@@ -77,11 +81,29 @@ def prepare(config: Config) -> Setup:
         kek,
         config.snapshot_interval,
         config.keep_blocks,
+        _trusted(Path(config.trust), genesis) if config.trust else None,
     )
 
 
 class FolderInUseError(RefusalError):
     """A node runs on the data folder."""
+
+
+def _trusted(path: Path, genesis: Genesis) -> TrustedPoint:
+    """The point in a file, which must be one of this chain. Raises RefusalError."""
+    found = read_trust(path)
+    named = (genesis.chain_id, genesis.network, genesis.hash)
+    if (found.chain_id, found.network, found.genesis_hash) != named:
+        raise RefusalError(
+            f"{path}: a point of {found.network!r} {found.genesis_hash.hex()}, "
+            f"the genesis is that of {genesis.network!r} {genesis.hash.hex()}"
+        )
+    members = (Validator(one.name, one.organisation, one.public_key, one.power) for one in found.validators)
+    try:
+        validators = ValidatorSet(tuple(members))
+    except ValueError as error:
+        raise RefusalError(f"{path}: validators: {error}") from None
+    return TrustedPoint(found.height, found.block_id, wire.validators_hash(validators))
 
 
 @contextlib.contextmanager

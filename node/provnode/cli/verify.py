@@ -41,13 +41,18 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
+def read_trust(path: Path) -> Trust:
+    """The trusted point in a file. Raises RefusalError."""
+    try:
+        return Trust.from_json(_read(path))
+    except ProofError as error:
+        raise RefusalError(f"{path}: {error}") from None
+
+
 def _believed(given: argparse.Namespace) -> Trust:
     """The trusted point of the file, if there is one, else the genesis. Raises RefusalError."""
     if given.trust is not None and given.trust.exists():
-        try:
-            return Trust.from_json(_read(given.trust))
-        except ProofError as error:
-            raise RefusalError(f"{given.trust}: {error}") from None
+        return read_trust(given.trust)
     try:
         return Trust.of_genesis(load_genesis(given.genesis).document, get_provider("openssl"))
     except GenesisError as error:

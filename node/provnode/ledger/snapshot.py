@@ -23,6 +23,7 @@ from provnode.ledger.execution import object_key, object_value, state_key, state
 from provnode.ledger.genesis import Genesis
 from provnode.ledger.objecttype import type_of
 from provnode.ledger.transactions import decode_transaction
+from provnode.ledger.trusted import TrustedPoint
 from provnode.storage import scan
 from provnode.storage.errors import StoreError
 from provnode.storage.files import settle
@@ -138,8 +139,13 @@ def _size(record: Record) -> int:
 # --- believing one
 
 
-def check_manifest(manifest: Manifest, genesis: Genesis, provider: Provider) -> wire.Header:
-    """The header that the snapshot's state is of, certified from the genesis on. Raises SnapshotError."""
+def check_manifest(
+    manifest: Manifest, genesis: Genesis, provider: Provider, trusted: TrustedPoint | None = None
+) -> wire.Header:
+    """The header that the snapshot's state is of, certified from the genesis on, past the trusted point.
+
+    Raises SnapshotError.
+    """
     content = manifest.content
     if content.genesis_hash != genesis.hash:
         raise SnapshotError(f"genesis: found {content.genesis_hash.hex()}, allowed: {genesis.hash.hex()}")
@@ -147,6 +153,8 @@ def check_manifest(manifest: Manifest, genesis: Genesis, provider: Provider) -> 
         header = wire.decode_header(manifest.header)
         validators = _follow(manifest.handovers, header, genesis, provider)
         _certified(header, manifest.certificate, validators, genesis, provider)
+        if trusted is not None:
+            trusted.check_snapshot(manifest.handovers, header, genesis)
     except (wire.WireError, BlockError) as error:
         raise SnapshotError(str(error)) from error
     for name, found, allowed in (

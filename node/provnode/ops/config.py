@@ -61,6 +61,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     A validator makes a state snapshot every ``snapshot_interval`` blocks (0: none). ``sync`` is how a node
     without a store joins: by all blocks from the first on, or by a state snapshot of its peers.
     ``keep_blocks`` is how many of the newest blocks are kept; 0 makes an archive, which keeps all.
+    ``trust`` names a file with a trusted point, as ``provnode verify --trust`` writes it: a chain that does
+    not come past it is refused.
     """
 
     name: Name
@@ -79,6 +81,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin_socket: str = "/run/provnode/admin.sock"
     provider: str = "native"
     snapshot_interval: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] = 0
+    trust: str = ""
     keep_blocks: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] = 0
     sync: Literal["blocks", "snapshot"] = "blocks"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

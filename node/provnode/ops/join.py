@@ -200,8 +200,13 @@ class Join:
         try:
             manifest = decode_manifest(raw)
             setup = self._setup
+            trusted, height = setup.trusted, manifest.content.height
+            if trusted is not None and height < trusted.height:
+                # nothing wrong with it, it is only too old: the next one may do
+                log_event(log, logging.INFO, "join.too_old", peer=peer.name, height=height)
+                return
             if manifest.content.id not in self._offers:
-                await asyncio.to_thread(check_manifest, manifest, setup.genesis, setup.provider)
+                await asyncio.to_thread(check_manifest, manifest, setup.genesis, setup.provider, trusted)
         except (wire.WireError, SnapshotError) as error:
             self._refuse(peer.name, str(error))
             raise ProtocolError("bad_snapshot", str(error)) from error

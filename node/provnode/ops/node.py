@@ -20,6 +20,7 @@ from provnode.ledger.app import Committed, Ledger
 from provnode.ledger.errors import TxCode, TxError
 from provnode.ledger.genesis import Genesis
 from provnode.ledger.mempool import Mempool
+from provnode.ledger.trusted import TrustedPoint
 from provnode.net.events import log_event
 from provnode.net.gossip import Gossip
 from provnode.net.identity import Identity
@@ -58,6 +59,7 @@ class Setup:
     `key` is the validator's consensus key, None for a node that is none; `next_key` is one that the chain is
     to list later, when the validator is re-keyed. With a `kek`, the ledger lies on the disk sealed. A state
     snapshot is made every `snapshot_interval` blocks (0: never), the newest `keep_blocks` are kept (0: all).
+    A chain that doesn't come past `trusted` is refused.
     """
 
     genesis: Genesis
@@ -72,6 +74,7 @@ class Setup:
     kek: Kek | None = None
     snapshot_interval: int = 0
     keep_blocks: int = 0
+    trusted: TrustedPoint | None = None
 
 
 class Node:
@@ -87,6 +90,8 @@ class Node:
         try:
             self.ledger = Ledger(self.store, genesis, setup.provider)
             self._check_key(own.name, own.organisation)
+            if setup.trusted is not None:
+                setup.trusted.check_store(self.ledger)
             pool = setup.data_dir / "evidence.msgpack"
             self._evidence = EvidencePool(pool, self.ledger, genesis.hash, setup.provider)
             self._evidence_counts = self.ledger.count_evidence()
@@ -302,7 +307,12 @@ class Node:
 
     def offer_blocks(self, peer: str, blocks: tuple[tuple[bytes, Certificate], ...]) -> None:
         """Blocks came that were asked for."""
-        self._consensus.inbox.put_blocks(BlocksFrom(peer, blocks))
+        trusted = self.setup.trusted
+        if trusted is not None and any(trusted.contradicts(certificate) for _, certificate in blocks):
+            self.on_unusable(peer)
+            self.on_violation(peer, "trusted", f"another block of height {trusted.height}")
+        else:
+            self._consensus.inbox.put_blocks(BlocksFrom(peer, blocks))
 
     async def offer_txs(self, peer: str, txs: Sequence[bytes]) -> None:
         """Transactions came."""

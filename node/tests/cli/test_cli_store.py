@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from provnode.light import Trust
 from tests.cli.clikit import Chain, lines, provnode, record, refusal
 
 
@@ -118,3 +119,28 @@ def test_a_restored_validator_is_silent_until_it_may_sign(chain: Chain, tmp_path
     (tmp_path / "new" / "signing-floor.json").write_text('{"height":1}')
     (told,) = lines(provnode("init", "--config", config))
     assert told["validator"] is True
+
+
+def test_a_store_that_contradicts_the_trusted_point_is_refused(chain: Chain, tmp_path: Path) -> None:
+    restored(chain, chain.root / "backup", tmp_path / "new", "--last-signed-height", "1")
+    trust = tmp_path / "trust.json"
+    config = chain.config("v1", data_dir=str(tmp_path / "new"), trust=str(trust))
+    assert "trust.json: No such file" in refusal(provnode("init", "--config", config))
+    point = Trust.of_genesis(json.loads(chain.genesis.read_text()), chain.provider).as_json()
+    member = point["validators"][0]
+    for changes, text in (
+        ({"genesis_hash": "00" * 32}, "trust.json: a point of 'test' 0000"),
+        ({"height": 1}, "another chain than that of the trusted point at height 1: found block"),
+        ({"validators": [member | {"power": 2}]}, "trusted point at height 0: found validators"),
+        (
+            {"validators": [member | {"power": 0}]},
+            "trust.json: validators: a validator's power is at least 1",
+        ),
+        ({"height": "1"}, "trust.height"),
+    ):
+        trust.write_text(json.dumps(point | changes))
+        for verb in ("init", "run"):
+            assert text in refusal(provnode(verb, "--config", config))
+    for changes in ({}, {"height": 10**6}):
+        trust.write_text(json.dumps(point | changes))
+        assert provnode("init", "--config", config).returncode == 0
