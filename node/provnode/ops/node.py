@@ -33,7 +33,7 @@ from provnode.ops.pruning import Pruning
 from provnode.ops.rekey import Rekeying
 from provnode.ops.signer import Signer
 from provnode.ops.snapshots import Snapshots
-from provnode.ops.status import PeerStatus, Status
+from provnode.ops.status import PeerStatus, Status, stranded
 from provnode.ops.submit import Submissions
 from provnode.ops.threads import Threads
 from provnode.ops.timing import StepTimes
@@ -245,15 +245,7 @@ class Node:
             evidence_committed=dict(self._evidence_counts),
             rekey=self.rekeying.progress,
             certificate_expires=own.expires,
-            problem=self._threads.problem or self._stranded(),
-        )
-
-    def _stranded(self) -> str | None:
-        if self.gossip.stranded is None:
-            return None
-        return (
-            f"no peer keeps block {self.height + 1}, the oldest that one has is {self.gossip.stranded}: "
-            'move chain.sqlite* out of the data folder and start with sync = "snapshot"'
+            problem=self._threads.problem or stranded(ledger.height, self.gossip.stranded),
         )
 
     @property

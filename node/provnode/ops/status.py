@@ -50,3 +50,13 @@ class Status:
     rekey: tuple[int, int] | None
     certificate_expires: datetime
     problem: str | None
+
+
+def stranded(height: int, oldest: int | None) -> str | None:
+    """The problem of a node whose peers keep no block below `oldest`; none without it."""
+    if oldest is None:
+        return None
+    return (
+        f"no peer keeps block {height + 1}, the oldest that one has is {oldest}: "
+        'move chain.sqlite* out of the data folder and start with sync = "snapshot"'
+    )
