@@ -177,6 +177,8 @@ def _fitting_controls(reading: _Reading) -> None:
             document.refuse(
                 (*path, "reason"), "nothing", f"what is left to people, as status is {control.status}"
             )
+        if control.status == "automated" and control.reason is not None:
+            document.refuse((*path, "reason"), control.reason.en, "partly, where something is left to people")
         seen = control.status in ("automated", "partly")
         if seen and control.id not in named:
             document.refuse((*path, "status"), control.status, "attestation, until a rule names this clause")

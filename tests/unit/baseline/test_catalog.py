@@ -113,6 +113,11 @@ REFUSED = {
     "unruled": (_edit(RULES, "[22239.8.1.4.1.b]", "[]"), "rules[0].clauses", "at least 1"),
     "attested": (_edit(CONTROLS, "automated", "attestation"), "status", "a rule names this clause"),
     "partly": (_edit(CONTROLS, "automated", "partly"), "reason", "what is left to people"),
+    "both": (
+        _edit(CONTROLS, "automated", "automated\n    reason: {zh: 人, en: people}"),
+        "controls[0].reason",
+        "partly, where something is left to people",
+    ),
     "by-whom": (_edit(CONTROLS, "automated", "attestation"), "reason", "what is left to people"),
     "shown-by-none": (
         _edit(RULES, "8.1.4.1.b]", "8.1.4.1.c]"),
