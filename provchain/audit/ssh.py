@@ -1,7 +1,9 @@
 """Hosts asked over SSH, side by side: one connection and one round trip each, by the system's own ``ssh``.
 
-OpenSSH was chosen for what it verifies and how it fails: host keys, jump hosts and certificates are as in
-the site's own configuration, and a process can be ended at any moment, whatever the host does.
+OpenSSH was chosen over paramiko (pyinfra's connector) for what it verifies and how it fails: host keys,
+certificates, jump hosts and agents are as in the site's own configuration, a bastion is entered once, and a
+process can be ended at any moment, whatever the host does. It costs about 10 ms of processor a host, paramiko
+about 6, and either is little beside what the host itself does.
 """
 
 from __future__ import annotations
@@ -51,6 +53,9 @@ def ssh(config: Path, *options: str) -> list[str]:
         "ForwardX11=no",
         "PermitLocalCommand=no",
         "RequestTTY=no",
+        # first of what is taken: sntrup761, which would be, costs either end 50 ms of processor a connection,
+        # and what is read here is no secret that has to last
+        "KexAlgorithms=^curve25519-sha256",
         # a connection that is there is used, and none is left behind
         "ControlMaster=no",
         "LogLevel=ERROR",

@@ -63,5 +63,7 @@ def not_applicable(reason: str) -> Observation:
 
 def one_line(line: str) -> str:
     """Make a host's words safe to print and to store: one line, no controls, bounded."""
-    text = "".join(letter if letter.isprintable() else "\ufffd" for letter in line[: MOST_LETTERS + 1])
+    text = line[: MOST_LETTERS + 1]
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
     return text if len(text) <= MOST_LETTERS else text[:MOST_LETTERS] + "…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -43,6 +44,7 @@ class Sysctl(Resource):
         return (Entry("sysctl", self.name, self.expect.value(values) or ""),)
 
 
+@lru_cache(maxsize=4)  # many rules ask it of the same host
 def _values(text: str) -> dict[str, str]:
     rows = (line.partition(" = ") for line in text.splitlines())
     return {name.strip(): " ".join(value.split()) for name, _, value in rows}
