@@ -57,6 +57,7 @@ def inventory(spec: ChainSpec, spec_path: Path, outputs: Outputs, ssh: Path) -> 
                 "provchain_spec_file": str(spec_path),
                 "provchain_digest": digest(spec),
                 "provchain_state": str(ssh.parent),
+                "provchain_backups": str(paths.backup_dir(spec.network)),
                 "provchain": spec.model_dump(mode="json"),
             },
             "hosts": {host.name: _host(spec, host, outputs.hosts[host.name]) for host in spec.hosts},

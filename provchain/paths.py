@@ -23,6 +23,11 @@ def network_dir(network: str) -> Path:
     return _made(home() / "networks" / network, 0o700)
 
 
+def backup_dir(network: str) -> Path:
+    """Return where a network's backups are kept, which stay when the network goes; makes nothing."""
+    return home() / "backups" / network
+
+
 def runtime_dir(network: str) -> Path:
     """Return the folder of one network's sockets; short, as a socket's path holds 108 bytes."""
     return _made(Path("/run/provchain") / network, 0o700)

@@ -12,11 +12,15 @@ from provchain.pki import Authority, Wanted
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
-    """``authority: {folder, organisations}`` gives the trust bundle; with ``request`` also a certificate."""
+    """``authority: {folder, organisations}`` gives the trust bundle; with ``request`` also a certificate.
+
+    With ``revoke``, a serial of the one organisation that is named, also its new list (``crl``) and which
+    certificate that is (``revoked``).
+    """
 
     _requires_connection = False
     _VALID_ARGS = frozenset(
-        {"folder", "organisations", "request", "host", "organisation", "dns", "address", "days"}
+        {"folder", "organisations", "request", "host", "organisation", "dns", "address", "days", "revoke"}
     )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -25,6 +29,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         given, folder = self._task.args, Path(self._task.args["folder"])
         try:
             authorities = {name: Authority(folder, name) for name in given["organisations"]}
+            if given.get("revoke"):
+                (authority,) = authorities.values()
+                result |= {"changed": True, "revoked": authority.issued(given["revoke"]).stem}
+                if not self._task.check_mode:
+                    result["crl"] = authority.revoke(given["revoke"])
+                return result
             if self._task.check_mode:
                 present = {n: a for n, a in authorities.items() if a.certificate.exists()}
                 trust = {n: a.certificate.read_text() for n, a in present.items()}

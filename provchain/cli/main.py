@@ -8,13 +8,14 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from provchain.cli import report
+from provchain.cli import operate, report
 from provchain.cli.audit import app as audit_app
 from provchain.cli.baseline import app as baseline_app
+from provchain.cli.options import Json, Network, Yes
 from provchain.cli.spec import app as spec_app
 from provchain.errors import ProvchainError
 from provchain.paths import spec_file
@@ -29,21 +30,7 @@ app = typer.Typer(
 app.add_typer(spec_app, name="spec")
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(audit_app, name="audit")
-
-
-def _known(network: str) -> str:
-    """Refuse a network that nobody described, as wrong use, before anything is made for it."""
-    if not spec_file(network).is_file():
-        known = sorted(path.parent.name for path in spec_file("*").parent.parent.glob("*/chain.yml"))
-        raise typer.BadParameter(f"{spec_file(network)} is missing; described are: {', '.join(known)}")
-    return network
-
-
-Network = Annotated[
-    str, typer.Option("--network", "-n", help="name of a folder in inventories/", callback=_known)
-]
-Json = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
-Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
+app.add_typer(operate.members, name="membership")
 
 
 def _print_network(rows: list[dict[str, Any]], network: str, as_json: bool) -> None:
@@ -153,6 +140,14 @@ def demo(network: Network = "lab", as_json: Json = False) -> None:
             f"each proof verified, in {read['seconds']} s",
         ]
     )
+
+
+for verb, example in (
+    (operate.backup, "backup --node v1 --to backups/"),
+    (operate.restore, "restore v1 v1-1200.tar --yes"),
+    (operate.revoke, "revoke zjex 3fe2a1 --yes"),
+):
+    app.command(epilog=f"Example: provchain {example}")(verb)
 
 
 @app.command(epilog="Example: provchain doctor --json")

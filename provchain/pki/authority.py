@@ -102,14 +102,23 @@ class Authority:
     def revoke(self, serial: str) -> str:
         """Revoke an issued certificate by its serial (hexadecimal) and return the new list as PEM.
 
-        Raises PkiError for a serial that this authority hasn't issued or has revoked before. The list counts
-        once the nodes have it; it names all that were ever revoked, and its number grows.
+        Raises PkiError for a serial that this authority hasn't issued. The list counts once the nodes have
+        it; it names all that were ever revoked, and its number grows, also if the serial was in it before.
         """
+        return self.crl(self.issued(serial))
+
+    def issued(self, serial: str) -> Path:
+        """Return the certificate with a serial (hexadecimal); raises PkiError, naming those there are."""
         wanted = serial.lower().removeprefix("0x").lstrip("0")
-        found = [path for path in (self.folder / "issued").glob("*.pem") if path.stem.endswith(f"-{wanted}")]
-        if not wanted or len(found) != 1:
-            raise PkiError(f"the authority of {self.organisation} has issued no certificate {serial!r}")
-        return self.crl(found[0])
+        every = sorted((self.folder / "issued").glob("*.pem"))
+        found = [path for path in every if path.stem.rpartition("-")[2] == wanted]
+        if len(found) != 1:
+            raise PkiError(
+                f"the authority of {self.organisation} has issued no certificate {serial!r}",
+                cause="host and serial of those it has: "
+                + (", ".join(path.stem for path in every) or "none"),
+            )
+        return found[0]
 
     def crl(self, revoked: Path | None = None) -> str:
         """Return a new revocation list as PEM, with ``revoked`` added to it. Raises PkiError."""
@@ -125,7 +134,7 @@ class Authority:
             )
             file.flush()
             base = ("ca", "-config", file.name, "-cert", self.certificate, "-keyfile", self._key)
-            if revoked is not None:
+            if revoked is not None and not _is_in(index, revoked):
                 openssl(*base, "-revoke", revoked)
             return openssl(*base, "-gencrl", *SIGN).decode("ascii")
 
@@ -158,6 +167,13 @@ class Authority:
         with (self.folder / ".lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+def _is_in(index: Path, certificate: Path) -> bool:
+    """Say whether OpenSSL's index lists a certificate as revoked: status, end, date and serial by tabs."""
+    serial = int(certificate.stem.rpartition("-")[2], 16)
+    rows = [line.split("\t") for line in index.read_text(encoding="ascii").splitlines()]
+    return any(row[0] == "R" and int(row[3], 16) == serial for row in rows)
 
 
 def _serial() -> str:

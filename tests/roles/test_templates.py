@@ -47,6 +47,10 @@ def variables(host: Host) -> dict[str, Any]:
         "provnode_client": not host.is_node,
         "provnode_signer": "signer" in host.roles,
         "provnode_consensus_key": "/keys/consensus.key",
+        "provnode_rekeyed": False,
+        "provnode_next": {"stat": {"exists": False}},
+        "provnode_next_key": "/keys/next.key",
+        "provnode_data": "/data",
         "provnode_client_key": "/client/client.key",
         "provnode_client_folder": "/client",
         **engine_shared(),
@@ -72,7 +76,7 @@ def engine_shared() -> dict[str, Any]:
     return dict(found)
 
 
-def render(role: str, template: str, host: Host) -> str:
+def render(role: str, template: str, host: Host, **changed: object) -> str:
     """Render as Ansible does; a variable that is not there is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ROLES / role / "templates"),
@@ -82,7 +86,7 @@ def render(role: str, template: str, host: Host) -> str:
         autoescape=False,  # noqa: S701 - these are no web pages
     )
     environment.filters |= {"split": str.split, "to_json": json.dumps}
-    return environment.get_template(f"{template}.j2").render(variables(host))
+    return environment.get_template(f"{template}.j2").render(variables(host) | changed)
 
 
 @pytest.fixture(params=sorted(HOSTS))
@@ -174,11 +178,26 @@ def test_the_node_accepts_its_configuration(host: Host, tmp_path: Path) -> None:
     assert all(peer.address in permitted for peer in config.peers if peer.dial)
 
 
+@pytest.mark.parametrize("rekeyed", [False, True])
+@pytest.mark.parametrize("under_way", [False, True])
+def test_a_key_that_the_genesis_does_not_list_is_one_that_the_chain_lists_later(
+    rekeyed: bool, under_way: bool, tmp_path: Path
+) -> None:
+    """Where none is to come, so that a node that has to begin at the genesis starts with it too."""
+    changed = {"provnode_rekeyed": rekeyed, "provnode_next": {"stat": {"exists": under_way}}}
+    path = tmp_path / "config.toml"
+    path.write_text(render("provnode", "config.toml", HOSTS["v1"], **changed), encoding="utf-8")
+    config = load_config(path)
+    later = "/keys/next.key" if under_way else "/keys/consensus.key" if rekeyed else ""
+    assert config.next_consensus_key == later
+    assert config.consensus_key == ("" if rekeyed and not under_way else "/keys/consensus.key")
+
+
 def test_the_suite_is_told_how_to_ask_the_engine(host: Host) -> None:
     engine = json.loads(render("provnode", "engine.json", host))
     assert engine["version"] == SPEC.engine.version
     assert (engine["unit"] is None) == (not host.is_node)
-    assert {"submit", "read"} <= set(engine["verbs"])
+    assert {"submit", "read", "members"} <= set(engine["verbs"])
     assert ({"status", "block"} <= set(engine["verbs"])) == host.is_node
 
 
