@@ -3,13 +3,16 @@
 Blocks: their hashes, parent links, roots, who decides, and the certificate of each against them. Handovers:
 followed from the genesis. State: the tree is built anew from the rows and must have the newest header's state
 root; the stored tree's nodes must be those of it, and where the roots differ, its leaves tell which rows are
-wrong. Indexes: against the blocks and rows that they are of.
+wrong. Indexes: against the blocks and rows that they are of. Proofs: made as for a reader, and given to the
+light client, which shares no code with this, for objects and state spread over all there are.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from provnode import wire
 from provnode.core.types import ValidatorSet
@@ -21,11 +24,20 @@ from provnode.ledger.execution import object_key, object_value, state_key, state
 from provnode.ledger.genesis import Genesis
 from provnode.ledger.objecttype import type_of
 from provnode.ledger.transactions import decode_transaction
+from provnode.ledger.views import Views
+from provnode.light import ProofError, Trust, follow, verify_absence, verify_proof, verify_state
 from provnode.storage import scan
 from provnode.storage.errors import StoreError
 from provnode.storage.store import BlockRow, HeadRow, Store, VersionRow
 
 _TELL_EVERY = 1000
+# each costs a certificate's signatures; that all nodes of the tree are right was seen before
+_MOST_PROOFS = 64
+# longer than the id of an object may be
+_NOWHERE = "0" * 129
+Json = Any  # what json.loads gives
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,8 @@ class _Fsck:
                 if place[0] >= store.lowest():
                     self._bad("transactions", txid.hex(), f"block {place[0]} has no such one at {place[1]}")
             self._state(tip)
+            if not self.damage and tip is not None:
+                self._proofs()
         except StoreError as error:
             # such as text that is no UTF-8: a table can't be read to its end
             self._bad("file", str(store.path), error)
@@ -251,6 +265,45 @@ class _Fsck:
                 state_value(state.value),
             )
 
+    # --- proofs
+
+    def _proofs(self) -> None:
+        self._tell("proofs")
+        chain = Views(self._store, self._genesis)
+        try:
+            trust = self._trust(chain)
+        except ProofError as error:
+            self._bad("proofs", "handovers", error)
+            return
+        for object_id, version in _spread(list(scan.version_keys(self._store))):
+            bundle = _as_sent(chain.prove(object_id, version, trust.height))
+            self._proof(f"{object_id} version {version}", verify_proof, bundle, trust)
+        absent = _as_sent(chain.prove_absence(_NOWHERE, 0, trust.height))
+        self._proof(_NOWHERE, verify_absence, absent, trust)
+        state = [("user", user.id) for user in scan.users(self._store)]
+        state += [(row.kind, row.id) for row in scan.states(self._store)]
+        for kind, id_ in _spread(state):
+            bundle = _as_sent(chain.prove_state(kind, id_, trust.height))
+            self._proof(f"{kind} {id_}", verify_state, bundle, trust)
+
+    def _proof(
+        self, what: str, verify: Callable[[Json, Trust, Provider], object], bundle: Json, trust: Trust
+    ) -> None:
+        try:
+            verify(bundle, trust, self._provider)
+        except ProofError as error:
+            self._bad("proofs", what, error)
+
+    def _trust(self, chain: Views) -> Trust:
+        """The newest point that the handovers lead to before the newest block."""
+        trust = Trust.of_genesis(self._genesis.document, self._provider)
+        following: int | None = 1
+        while following is not None:
+            found = _as_sent(chain.handovers(following, self._store.height() - 1))
+            trust = follow(trust, found["handovers"], self._provider)
+            following = found["next_height"]
+        return trust
+
     def _version(self, row: VersionRow, head: HeadRow) -> None:
         try:
             found = type_of(row.snapshot)
@@ -259,6 +312,16 @@ class _Fsck:
         else:
             if found != head.type:
                 self._bad("heads", row.object_id, f"type: found {head.type!r}, its snapshots have {found!r}")
+
+
+def _spread(found: list[tuple[T, U]]) -> list[tuple[T, U]]:
+    """All, or so many with even gaps between them, the last one among them."""
+    return found[:: -max(1, -(-len(found) // _MOST_PROOFS))]
+
+
+def _as_sent(bundle: object) -> Any:  # noqa: ANN401 - any JSON
+    """As its reader has it, who gets it as JSON."""
+    return json.loads(json.dumps(bundle))
 
 
 def _checked(stored: dict[bytes, bytes]) -> tree.Reader:

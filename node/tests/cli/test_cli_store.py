@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from provnode.light import Trust
+from provnode.storage.prune import prune
+from provnode.storage.store import Store
 from tests.cli.clikit import Chain, lines, provnode, record, refusal
 
 
@@ -144,3 +146,20 @@ def test_a_store_that_contradicts_the_trusted_point_is_refused(chain: Chain, tmp
     for changes in ({}, {"height": 10**6}):
         trust.write_text(json.dumps(point | changes))
         assert provnode("init", "--config", config).returncode == 0
+
+
+def test_a_pruned_store_is_verified_backed_up_and_restored(chain: Chain, tmp_path: Path) -> None:
+    restored(chain, chain.root / "backup", tmp_path / "old")
+    store = Store(tmp_path / "old" / "chain.sqlite")
+    newest = store.height()
+    prune(store, newest)
+    store.close()
+    config = chain.config("v1", data_dir=str(tmp_path / "old"))
+    done = provnode("fsck", "--config", config)
+    assert done.returncode == 0
+    assert f"not verified, as they are not kept here: blocks 1 to {newest - 1}" in done.stdout
+    assert provnode("backup", tmp_path / "pruned", "--config", config).returncode == 0
+    restored(chain, tmp_path / "pruned", tmp_path / "new")
+    config = chain.config("v1", data_dir=str(tmp_path / "new"))
+    told = json.loads(provnode("fsck", "--json", "--config", config).stdout)
+    assert told == {"damage": [], "oldest_height": newest, "newest_height": newest}

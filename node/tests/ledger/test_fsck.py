@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from provnode import wire
+from provnode.ledger import tree
 from provnode.ledger.app import Ledger
+from provnode.ledger.canonical import JsonObject
 from provnode.ledger.fsck import Damage, fsck
 from provnode.ledger.membership import Action
 from provnode.ledger.snapshot import rebuild
+from provnode.ledger.views import Views
 from provnode.storage.store import Store
 from tests.ledger.ledgerkit import item
 from tests.ledger.test_snapshot import CHAIN, grow, make
@@ -166,3 +171,26 @@ def test_a_certificate_of_too_few_is_named(whole: Path, tmp_path: Path) -> None:
     damage = check(path)
     assert [(one.table, one.row) for one in damage] == [("blocks", "2")]
     assert "power 2 signed" in damage[0].problem
+
+
+def test_proofs_are_verified_by_the_light_client(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tree.find
+
+    def wrong(*asked: Any) -> tree.Path:  # noqa: ANN401 - passed on
+        path = found(*asked)
+        return replace(path, siblings=path.siblings[1:])
+
+    monkeypatch.setattr(tree, "find", wrong)
+    named = {one.row for one in check(whole) if one.table == "proofs"}
+    assert {"o-3 version 0", "o-1 version 1", "user u1@zjex", "membership "} <= named
+    assert len(named) > 30
+
+
+def test_an_absence_is_proven_too(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    proven = Views.prove_absence
+
+    def wrong(self: Views, *asked: Any, **more: Any) -> JsonObject:  # noqa: ANN401 - passed on
+        return proven(self, *asked, **more) | {"other_leaf": None}
+
+    monkeypatch.setattr(Views, "prove_absence", wrong)
+    assert [(one.table, one.row[:3]) for one in check(whole)] == [("proofs", "000")]
