@@ -30,8 +30,8 @@ from provnode.storage.store import BlockRow, BlockWrite, HandoverRow, Store
 
 # a proposer's clock may run this far ahead of ours; a block from further ahead may be fine later
 MAX_AHEAD_MS = 5_000
-# bytes of the blocks that were executed but not committed; their effects take several times that in memory
-_MAX_PREPARED = 24 * 1024 * 1024
+# bytes of blocks that were executed, not decided (one is kept); their effects take twelve times that
+_MAX_PREPARED = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

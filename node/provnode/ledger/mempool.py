@@ -95,12 +95,12 @@ class Mempool:
             ]
 
     def reap(self, max_bytes: int) -> list[bytes]:
-        """The oldest transactions that fit in `max_bytes` together; they stay until removed."""
+        """The oldest transactions that fit in `max_bytes` together, at least one; they stay until removed."""
         chosen: list[bytes] = []
         with self._lock:
             for entry in self._entries.values():
                 max_bytes -= len(entry.checked.tx.raw)
-                if max_bytes < 0:
+                if max_bytes < 0 and chosen:
                     break
                 chosen.append(entry.checked.tx.raw)
         return chosen

@@ -43,6 +43,7 @@ from provnode.ops.evidence import EvidencePool
 from provnode.ops.inbox import BlocksFrom, Inbox, ProposalFrom
 from provnode.ops.intake import Intake
 from provnode.ops.journal import Journal
+from provnode.ops.room import BlockRoom
 from provnode.ops.signer import Signer
 from provnode.ops.threads import Threads
 from provnode.ops.timing import StepTimes
@@ -108,6 +109,7 @@ class Consensus:
         params = ledger.genesis.params
         self._params = Params(params.propose_timeout_ms, params.vote_timeout_ms, params.timeout_delta_ms)
         self._interval = params.block_interval_ms / 1000
+        self._room = BlockRoom(params.max_block_bytes)
         self._intake = Intake(ledger.genesis.hash, threads, provider)
         self._timers: list[Timer] = []
         self._started_at = self._clock.monotonic() - self._interval
@@ -311,7 +313,7 @@ class Consensus:
         genesis = self._ledger.genesis
         evidence = self._evidence.pending()[:MAX_PER_BLOCK]
         txs = [evidence_transaction(genesis.hash, found) for found in evidence]
-        txs += self._mempool.reap(genesis.params.max_block_bytes)
+        txs += self._mempool.reap(self._room.bytes)
         now_ms, me = self._clock.now_ms(), self.machine.me or ""
         raw = await self._threads.write(self._ledger.build_block, now_ms, me, txs)
         block_id = wire.decode_block(raw).block_id
@@ -357,6 +359,10 @@ class Consensus:
 
     async def _commit(self, raw: bytes, certificate: Certificate) -> None:
         self.step_times.enter("commit", certificate.height, certificate.round)
+        passed = [self.machine.proposal(round_) for round_ in range(certificate.round)]
+        self._room.settle(
+            len(self.blocks[one.block_id]) for one in passed if one and one.block_id in self.blocks
+        )
         committed = await self._threads.durably(lambda: self._ledger.commit(raw, certificate))
         await self._threads.check(self._mempool.remove, committed.txids)
         if len(self._evidence):
