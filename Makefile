@@ -2,9 +2,10 @@
 NETWORK ?= lab
 SEEDS ?= 1000
 SECONDS ?= 600
+ROUNDS ?= 2
 provchain = .venv/bin/provchain
 
-.PHONY: help setup up down demo status verify plan test quick bench simulate fuzz
+.PHONY: help setup up down demo status verify plan test quick bench simulate fuzz explore
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,3 +39,6 @@ simulate: setup ## run the consensus simulator over SEEDS seeds
 
 fuzz: setup ## fuzz the node's decoders and its RPC for SECONDS
 	@tools/fuzz --seconds $(SECONDS)
+
+explore: setup ## try all that four validators, one Byzantine, can come to in ROUNDS and one rounds
+	@PYTHONPATH=node .venv/bin/python -m tests.model.run --rounds $(ROUNDS)
