@@ -203,7 +203,7 @@ def _told(raw: bytes) -> None:
 def _trusted(raw: bytes) -> None:
     path = scratch() / "trust.json"
     path.write_bytes(raw)
-    found = Trust.from_json(cli_verify._read(path))
+    found = cli_verify.read_trust(path)
     assert Trust.from_json(found.as_json()) == found
 
 
