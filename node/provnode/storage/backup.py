@@ -20,10 +20,12 @@ import msgspec
 from provnode.crypto.hashing import sm3_file
 from provnode.storage.errors import StoreError
 from provnode.storage.files import os_error, sync_directory
+from provnode.storage.sealing import numbers_in
 
 STORE, KEYRING, _MANIFEST = "chain.sqlite", "keyring", "manifest.json"
 _LONGEST_MANIFEST = 64 * 1024
 _LONGEST_KEYRING = 1024 * 1024
+_ATTEMPTS = 3
 
 
 class BackupManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,11 +40,12 @@ class BackupManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """Of which height a copy is."""
+    """Of which height a copy is, and the numbers of the data keys that it may be sealed under."""
 
     genesis_hash: bytes
     height: int
     block_id: bytes
+    data_keys: frozenset[int]
 
 
 def write_backup(folder: Path, path: Path) -> BackupManifest:
@@ -56,10 +59,7 @@ def write_backup(folder: Path, path: Path) -> BackupManifest:
     try:
         work.mkdir(mode=0o700)
         try:
-            if (folder / KEYRING).exists():
-                # before the store: data keys are made before anything is sealed under them
-                shutil.copyfile(folder / KEYRING, work / KEYRING)
-            copied = _copy(folder / STORE, work / STORE)
+            copied = _copy_both(folder, work)
             names = [name for name in (STORE, KEYRING) if (work / name).exists()]
             manifest = BackupManifest(
                 1,
@@ -78,6 +78,19 @@ def write_backup(folder: Path, path: Path) -> BackupManifest:
     return manifest
 
 
+def _copy_both(folder: Path, work: Path) -> Copied:
+    """Copy the store and the keyring that belongs to it: a change of the data key may come in between."""
+    for _ in range(_ATTEMPTS):
+        sealed = (folder / KEYRING).exists()
+        if sealed:
+            shutil.copyfile(folder / KEYRING, work / KEYRING)
+        copied = _copy(folder / STORE, work / STORE)
+        if not sealed or copied.data_keys <= numbers_in((work / KEYRING).read_bytes()):
+            return copied
+        (work / STORE).unlink()
+    raise StoreError("conflict", f"{folder}: the data key is being changed", "try again later")
+
+
 def _copy(source: Path, target: Path) -> Copied:
     if not source.exists():
         raise StoreError("conflict", f"{source} is not there", "name the right configuration")
@@ -87,6 +100,7 @@ def _copy(source: Path, target: Path) -> Copied:
             live.backup(copy)  # all pages in one step: one state, whatever is committed meanwhile
             copy.execute("PRAGMA journal_mode = DELETE")
             row = copy.execute("SELECT value FROM meta WHERE name = 'genesis'").fetchone()
+            keys = copy.execute("SELECT value FROM meta WHERE name = 'data_keys'").fetchone()
             tip = copy.execute("SELECT height, block_id FROM blocks ORDER BY height DESC LIMIT 1").fetchone()
         finally:
             live.close()
@@ -97,7 +111,7 @@ def _copy(source: Path, target: Path) -> Copied:
         ) from error
     if row is None or tip is None:
         raise StoreError("conflict", f"{source} has no block yet", "wait for the first")
-    return Copied(row[0], tip[0], tip[1])
+    return Copied(row[0], tip[0], tip[1], frozenset(map(int, keys[0].split())))
 
 
 def _pack(work: Path, names: list[str], manifest: BackupManifest) -> None:

@@ -175,6 +175,14 @@ def _row(number: int) -> bytes:
     return f"provnode data key {number}".encode()
 
 
+def numbers_in(raw: bytes) -> frozenset[int]:
+    """The numbers of the data keys in a keyring's file; a damaged one has none."""
+    try:
+        return frozenset(int(line.split(b" ", 1)[0]) for line in raw.splitlines()[1:])
+    except ValueError:
+        return frozenset()
+
+
 def check_numbers(used: set[int], there: set[int], where: str) -> None:
     """Refuse (StoreError `key`) what is sealed under keys not there, or plain where it may not be."""
     if bool(used) != bool(there):

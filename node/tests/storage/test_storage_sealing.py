@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from provnode.crypto import get_provider
 from provnode.crypto.sealed import Kek
-from provnode.storage import rekey
+from provnode.storage import backup, rekey
 from provnode.storage.errors import StoreError
 from provnode.storage.sealing import Keyring, block_row, object_row
 from provnode.storage.store import Store
@@ -211,4 +211,34 @@ def test_kill_9_at_any_moment_of_a_change_loses_nothing(tmp_path: Path) -> None:
         pass
     rekey.end(store, keyring)
     verify(store, store.height())
+    store.close()
+
+
+def test_a_backup_has_the_keys_of_its_store_though_they_change_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, keyring = filled(tmp_path)
+    store.bind(bytes(32))
+    copy = backup._copy
+    changes: list[int] = []
+
+    def change(*paths: Path) -> backup.Copied:
+        if len(changes) < 2:
+            changes.append(rekey.begin(store, keyring))
+            store.commit(block(store.height() + 1))
+        return copy(*paths)
+
+    monkeypatch.setattr(backup, "_copy", change)
+    backup.write_backup(tmp_path, tmp_path / "backup")
+    assert len(changes) == 2
+    (tmp_path / "to").mkdir()
+    backup.unpack(tmp_path / "backup", tmp_path / "to")
+    again, _ = place(tmp_path / "to")
+    verify(again, 10)
+    again.close()
+    changes.clear()
+    monkeypatch.setattr(backup, "_ATTEMPTS", 2)
+    with pytest.raises(StoreError, match="the data key is being changed"):
+        backup.write_backup(tmp_path, tmp_path / "backup2")
+    assert not list(tmp_path.glob("backup2*"))
     store.close()
