@@ -88,13 +88,20 @@ def _section(folder: str, section: str) -> Callable[[Lines], list[dict[str, Any]
     return render
 
 
+def _audit_rules(lines: Lines) -> list[dict[str, Any]]:
+    # -i: a rule for what is not there must not keep those after it from being loaded
+    content = HEAD + "".join(f"{one}\n" for one in ("-i", *lines.values()))
+    return [{"kind": "file", "path": f"{AUDIT}/50-provchain.rules", "content": content, "mode": "0640"}]
+
+
 AUDIT = "/etc/audit/rules.d"
+"""Its files are read by name, and the last control word counts: those of ours come after audit.rules."""
 SSHD = "/etc/ssh/sshd_config.d/05-provchain-baseline.conf"
 DROPINS: dict[str, Callable[[Lines], list[dict[str, Any]]]] = {
     "apt": _file("/etc/apt/apt.conf.d/90-provchain", lambda key, value: f'{key} "{value}";'),
-    "audit_control": _file(f"{AUDIT}/10-provchain.rules", lambda key, value: f"{key} {value}", mode="0640"),
-    "audit_final": _file(f"{AUDIT}/99-provchain.rules", lambda key, value: f"{key} {value}", mode="0640"),
-    "audit_rules": _file(f"{AUDIT}/50-provchain.rules", lambda _, lines: lines, mode="0640"),
+    "audit_control": _file(f"{AUDIT}/zz-provchain.rules", lambda key, value: f"{key} {value}", mode="0640"),
+    "audit_final": _file(f"{AUDIT}/zzz-provchain.rules", lambda key, value: f"{key} {value}", mode="0640"),
+    "audit_rules": _audit_rules,
     "auditd": _options("/etc/audit/auditd.conf", "="),
     "coredump": _section("/etc/systemd/coredump.conf.d", "Coredump"),
     "faillock": _file("/etc/security/faillock.conf", _equals),

@@ -153,7 +153,6 @@ class Rsyslog(Resource):
 
     def fixes(self, values: Values, target: Target) -> tuple[Fix, ...]:
         keys = {
-            "write_auth": ("auth", "auth,authpriv.* /var/log/auth.log"),
             "make_private_files": (
                 "mode",
                 "$FileCreateMode 0640",
