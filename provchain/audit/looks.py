@@ -73,7 +73,7 @@ def plan(probes: Iterable[Probe]) -> tuple[Look, ...]:
     wanted: dict[str, Probe] = {}
     for probe in sorted(set(probes)):
         if not probe.id.startswith(EXTERNAL):
-            wanted[probe.id] = probe if probe.root else wanted.get(probe.id, probe)
+            wanted[probe.id] = probe  # with root comes last
     looks: list[Look] = []
     for root in (False, True):
         some = [probe for probe in wanted.values() if probe.root == root]

@@ -118,6 +118,19 @@ def test_a_file_of_too_many_lines_is_cut(tmp_path: Path) -> None:
         assert run([file(f"{tmp_path}/lines")])[f"file:{tmp_path}/lines"].status == status
 
 
+def test_half_of_a_file_is_not_taken_for_the_whole() -> None:
+    asked = plan([file("/etc/a"), file("/proc/b")])
+    sizes = b"regular file|644|root|root|6|1|'/etc/a'\nregular empty file|444|root|root|0|1|'/proc/b'\n"
+    for text, statuses in (
+        (frame(1, b"/etc/a\0a\n/etc/a\0bc\n/proc/b\0x\n"), (Status.TRUNCATED, Status.SEEN)),
+        (frame(1, b"/etc/a\0a\n/etc/a\0bcd\n/proc/b\0x\n"), (Status.SEEN, Status.SEEN)),
+        (frame(1, b"/etc/a\0a\n/etc/a\0bcd\n/proc/b\0x\n", 124), (Status.SEEN, Status.TIMEOUT)),
+        (b"\n%s b 1\n/etc/a\0a\n/etc/a\0bcd\n/proc/b\0x" % HEX, (Status.SEEN, Status.TRUNCATED)),
+    ):
+        told = parse(asked, NONCE, frame(0, sizes) + text, b"")
+        assert (told["file:/etc/a"].status, told["file:/proc/b"].status) == statuses
+
+
 def test_what_hangs_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looks, "SECONDS", 1)
     seen = run([command("/bin/sleep", "60"), command("/bin/echo", "x")])

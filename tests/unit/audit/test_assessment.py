@@ -179,6 +179,8 @@ def test_drift(tmp_path: Path) -> None:
     assert [(one.rule, one.host) for one in found.found] == [("ssh-root", "h1"), ("net-forward", "h4")]
     assert [(one.rule, one.host) for one in found.resolved] == [("ssh-tries", "h1")]
     assert {one.host for one in found.lost} == {"h2"}
+    down = drift(old, assessed(tmp_path, {"h1": Facts({}, 0, "gone")}))
+    assert down.resolved == (), "what can't be seen is not resolved"
     assert (found.came, found.gone) == (("h4",), ("h3",))
     assert found.facts["h1"] == ("run:/usr/sbin/sshd -T",)
     assert found.is_worse

@@ -31,9 +31,10 @@ TARGET = Target("x", None, False)
 SLOW = [
     rule.id
     for rule in WHOLE.rules
-    if any(probe.argv[:2] == ("/usr/bin/find", "/") for probe in rule.check.probes(TARGET))
+    for probe in rule.check_for("debian").probes(replace(TARGET, family="debian"))
+    if probe.id.startswith(("run:/usr/bin/find / ", "run:/usr/bin/apt-get "))
 ]
-"""The rules that look at every file of a machine: a site's own profile leaves them out here."""
+"""The rules that look at every file or package of a machine: a site's own profile leaves them out here."""
 COMMANDS = ("run", "list", "explain", "diff", "sudoers", "schema")
 
 

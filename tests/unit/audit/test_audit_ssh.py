@@ -24,6 +24,8 @@ PROBES = [
     attributes("/root/.", root=True),
     attributes("/etc/cron.d/*", root=True),
     file("/root/none"),
+    file("/root/*/none"),
+    attributes("/root/.ssh/*"),
     command("/usr/bin/id", "-u"),
     command("/usr/bin/cut", "-d:", "-f1,3-8", "/etc/shadow", root=True),
     command("/usr/bin/grep", "-cE", "^[^:]+::", "/etc/shadow", root=True),
@@ -53,7 +55,8 @@ def test_the_sudo_list_is_enough(with_rights: Server) -> None:
     } == {}
     assert facts.text(command("/usr/bin/printf", *PROBES[-1].argv[1:])) == "".join(PROBES[-1].argv[2:])
     assert "file:/etc/pam.d/sshd" in facts.outputs
-    assert facts.outputs["file:/root/none"].status == Status.DENIED, "behind a wall is not missing"
+    for walled in ("file:/root/none", "file:/root/*/none", "stat:/root/.ssh/*"):
+        assert facts.outputs[walled].status == Status.DENIED, "behind a wall is not missing"
 
 
 def test_the_sudo_list_allows_nothing_else(with_rights: Server) -> None:
