@@ -93,6 +93,11 @@ class _Fsck:
         except StoreError as error:
             # such as text that is no UTF-8: a table can't be read to its end
             self._bad("file", str(store.path), error)
+        except Exception as error:
+            if not self.damage:
+                raise
+            # such as a column that is empty against its rule, which SQLite has told of
+            self._bad("file", str(store.path), f"can't be read on: {error!r}")
 
     def _bad(self, table: str, row: object, problem: object) -> None:
         self.damage.append(Damage(table, str(row), str(problem)))
@@ -133,8 +138,10 @@ class _Fsck:
         last: wire.Header | None = None
         expected = self._store.lowest()
         for height in list(scan.heights(self._store)):
-            for missing in range(expected, height):
-                self._bad("blocks", missing, "is missing")
+            if height > expected:
+                # together: a damaged number leaves a gap of any size
+                last_one = f" to {height - 1}" if height - 1 > expected else ""
+                self._bad("blocks", f"{expected}{last_one}", "missing")
             expected = height + 1
             if height % _TELL_EVERY == 0:
                 self._tell(f"block {height}")

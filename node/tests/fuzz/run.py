@@ -42,7 +42,7 @@ def _fuzz(name: str, libfuzzer: list[str]) -> None:
         from tests.fuzz.mutate import mutated
         from tests.fuzz.registry import TARGETS
     target = TARGETS[name]
-    logging.disable(logging.CRITICAL)
+    logging.getLogger().addHandler(logging.NullHandler())
 
     def mutate(raw: bytes, longest: int, seed: int) -> bytes:
         chance = random.Random(seed)

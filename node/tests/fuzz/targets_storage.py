@@ -18,6 +18,7 @@ from provnode.crypto.hashing import pack
 from provnode.crypto.sealed import Kek
 from provnode.ledger.app import Ledger
 from provnode.ledger.errors import GenesisError
+from provnode.ledger.fsck import fsck
 from provnode.ledger.views import _decoded
 from provnode.ops.config import ConfigError, load_config
 from provnode.ops.evidence import EvidencePool
@@ -210,6 +211,8 @@ def _store(raw: bytes) -> None:
         for table in (scan.versions, scan.heads, scan.users, scan.states, scan.transactions, scan.nodes):
             for _ in table(store):
                 pass
+        found = fsck(store, genesis(), PROVIDER)
+        assert len(found) < 1_000
     finally:
         store.close()
 

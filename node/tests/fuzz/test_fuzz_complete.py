@@ -38,7 +38,6 @@ ELSEWHERE = {
     "provnode.crypto.pkcs11:Pkcs11.load_private": "needs a token: test_crypto_pkcs11 has a stand-in",
     "provnode.crypto.pkcs11:Pkcs11.sign": "needs a token: test_crypto_pkcs11 has a stand-in",
     "provnode.crypto.sealed:load_kek": "takes 16 bytes as they are",
-    "provnode.ledger.fsck:_as_sent": "reads the JSON that it has just written",
     "provnode.net.stream:Stream.read_exactly": "gives what TLS gave; frames have a target",
 }
 
