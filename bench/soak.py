@@ -70,7 +70,7 @@ class Soak:
     minutes: list[dict[str, object]] = field(default_factory=list)
 
     async def run(self, seconds: float) -> None:
-        """Load and look. Raises OSError when a node does not answer."""
+        """Load and look. Raises OSError when a node is gone."""
         self._began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             beside = [group.create_task(one) for one in (self._look(), self._read(), self._tell())]

@@ -40,8 +40,7 @@ class Processes:
         """Raise RuntimeError with the end of its log if one has died."""
         for name, process in self._running.items():
             if process.poll() is not None:
-                log = (self._folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
-                raise RuntimeError(f"{name} ended with {process.returncode}: {log[-2000:]}")
+                raise RuntimeError(f"{name} ended with {process.returncode}: {self.said(name)[-2000:]}")
 
     def cpu_seconds(self, *names: str) -> float:
         """The processor time that these, or all, have used so far."""
@@ -51,6 +50,21 @@ class Processes:
     def pids(self) -> dict[str, int]:
         """The process of each."""
         return {name: process.pid for name, process in self._running.items()}
+
+    def end(self, name: str) -> float:
+        """End one by SIGTERM; gives the seconds until it was gone. Raises RuntimeError where it failed."""
+        process = self._running.pop(name)
+        began = time.monotonic()
+        process.terminate()
+        code = process.wait(_END_SECONDS)
+        taken = time.monotonic() - began
+        if code != 0:
+            raise RuntimeError(f"{name} ended with {code}: {self.said(name)[-2000:]}")
+        return taken
+
+    def said(self, name: str) -> str:
+        """What one has written since its start."""
+        return (self._folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
 
     def stop(self, *names: str) -> None:
         """End these, or all: by SIGTERM, and by SIGKILL what does not end by itself."""

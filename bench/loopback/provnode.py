@@ -148,9 +148,13 @@ class Provnode:
     def start(self) -> None:
         """Start the nodes on an empty chain."""
         for name in self.names:
-            shutil.rmtree(self.root / name / "data", ignore_errors=True)
+            self.empty(name)
             self.start_one(name)
         self.processes.wait_for(lambda: self.height() >= 2, "second block")
+
+    def empty(self, name: str) -> None:
+        """Remove what a node has of the chain."""
+        shutil.rmtree(self.root / name / "data", ignore_errors=True)
 
     def start_one(self, name: str) -> None:
         """Start a node on what is in its folder."""

@@ -30,7 +30,8 @@ _MOST_OPEN = 300
 class Minute:
     """What became of transactions since the last look: seconds until each one's block, and what went wrong.
 
-    `late` were not committed within a minute, `left_out` not handed in.
+    `refused` were not taken, or by a node that is not there; `late` not committed within a minute, or their
+    node has gone; `left_out` not handed in.
     """
 
     waits: list[tuple[float, int]] = field(default_factory=list)
@@ -76,7 +77,7 @@ class Steady:
         return sign_transaction(self._provider, self._key, SIGNER, self._genesis, "object", found)[0]
 
     async def run(self, seconds: float) -> None:
-        """Hand in for so long, then wait for what is open. Raises OSError when a node does not answer."""
+        """Hand in for so long, then wait for what is open."""
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             open_: set[asyncio.Task[None]] = set()
@@ -93,18 +94,19 @@ class Steady:
 
     async def _hand_in(self, path: Path) -> None:
         raws = [self._sign(next(self._numbers), self._padding).hex() for _ in range(_BATCH)]
-        # a connection each: clients come and go
-        rpc = await UnixRpc.connect(path)
+        taken: list[str] = []
         began = time.monotonic()
-        answers = await rpc.call("submit_transactions", transactions=raws)
-        taken = [answer["txid"] for answer in answers if "txid" in answer]
-        self.minute.refused += _BATCH - len(taken)
-        if taken:
-            try:
+        try:
+            # a connection each: clients come and go
+            rpc = await UnixRpc.connect(path)
+            answers = await rpc.call("submit_transactions", transactions=raws)
+            taken = [answer["txid"] for answer in answers if "txid" in answer]
+            if taken:
                 await rpc.call("wait_transaction", txid=taken[-1], seconds=_WAIT_SECONDS)
-            except OSError:
-                self.minute.late += len(taken)
-            else:
-                self.minute.waits.append((time.monotonic() - began, len(taken)))
-                self.committed += len(taken)
-        rpc.close()
+            rpc.close()
+        except (OSError, EOFError):
+            self.minute.late += len(taken)
+        else:
+            self.minute.waits.append((time.monotonic() - began, len(taken)))
+            self.committed += len(taken)
+        self.minute.refused += _BATCH - len(taken)

@@ -8,7 +8,10 @@ import contextlib
 import fcntl
 import gc
 import logging
+import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from provnode.ledger.errors import GenesisError
 from provnode.ledger.genesis import Genesis, load_genesis
 from provnode.ledger.trusted import TrustedPoint
 from provnode.net.errors import NetError
+from provnode.net.events import log_event
 from provnode.net.identity import Identity
 from provnode.net.peers import KnownPeer
 from provnode.ops.config import Config, ConfigError, load_config
@@ -35,6 +39,8 @@ from provnode.storage.errors import StoreError
 # without an offer for so long (seconds), a node joins by all blocks
 _SNAPSHOT_PATIENCE = 60.0
 log = logging.getLogger(__name__)
+# what was acknowledged is on the disk, and a crash at any moment is survived: longer, nothing is waited for
+_STOP_SECONDS = 1.8
 # new objects, then young collections, then older ones between collections
 _COLLECT = (20_000, 20, 20)
 _NO_LISTEN = "listen: is missing in the configuration; a client has no node to run"
@@ -177,7 +183,8 @@ async def _run(config: Config, setup: Setup) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+        # not by the loop, which may be busy: the time begins to count at once
+        signal.signal(number, lambda *_: _end(loop, stopped))
     if config.sync == "snapshot" and not await _joined(setup, stopped):
         return
     node = _node(setup)
@@ -202,6 +209,21 @@ async def _run(config: Config, setup: Setup) -> None:
     finally:
         await rpc.close()
         await node.stop()
+
+
+def _end(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
+    """Begin to stop; what has not ended in time, such as a thread amid a long work, is cut off."""
+    if not stopped.is_set():
+        loop.call_soon_threadsafe(stopped.set)
+        timer = threading.Timer(_STOP_SECONDS, _cut_off)
+        timer.daemon = True
+        timer.start()
+
+
+def _cut_off() -> None:
+    log_event(log, logging.WARNING, "node.cut_off", seconds=_STOP_SECONDS)
+    sys.stdout.flush()
+    os._exit(0)
 
 
 async def _joined(setup: Setup, stopped: asyncio.Event) -> bool:

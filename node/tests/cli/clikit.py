@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,9 +128,11 @@ class Chain:
         return self.root / "admin.sock"
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[subprocess.Popen[bytes]]:
+    def running(
+        self, program: Sequence[str] = (sys.executable, "-m", "provnode")
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """Run v1 until the block ends, its log in `log`; then it must end well by itself."""
-        command = [sys.executable, "-m", "provnode", "run", "--config", str(self.config("v1"))]
+        command = [*program, "run", "--config", str(self.config("v1"))]
         # a file: a pipe that nobody reads would stop the node
         with (
             self.log.open("wb") as log,

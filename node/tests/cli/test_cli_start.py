@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from provnode import __version__
-from tests.cli.clikit import Chain, lines, provnode, refusal
+from tests.cli.clikit import Chain, lines, provnode, record, refusal
 from tests.support.pki import make_key
 
 COMMANDS = (
@@ -180,6 +182,33 @@ def damaged(chain: Chain) -> str:
     return "chain.sqlite"
 
 
+def damaged_file(name: str, text: str) -> Callable[[Chain], str]:
+    """Bytes that no node writes, where the data folder has a file beside the store."""
+
+    def harm(chain: Chain) -> str:
+        (chain.root / "data" / name).write_bytes(b"\xa5" * 64)
+        return text
+
+    harm.__name__ = name
+    return harm
+
+
+def newer_log(chain: Chain) -> str:
+    log = chain.root / "data" / "consensus.wal"
+    log.write_bytes(b"PVWAL\x00\x00\x02" + log.read_bytes()[8:])
+    return "written by another version (start that version of provnode)"
+
+
+def lacking_tree(chain: Chain) -> str:
+    with chain.running():
+        done = provnode("submit", "--config", chain.config("m1"), stdin=record("o1") + "\n")
+        assert done.returncode == 0, done.stderr
+    with sqlite3.connect(chain.root / "data" / "chain.sqlite") as db:
+        db.execute("DELETE FROM nodes")
+    db.close()
+    return "its state tree is missing (restore a backup)"
+
+
 def newer(chain: Chain) -> str:
     with sqlite3.connect(chain.root / "data" / "chain.sqlite") as db:
         db.execute("UPDATE meta SET value = 99 WHERE name = 'format'")
@@ -233,7 +262,12 @@ def broken_genesis(chain: Chain) -> str:
     "harm",
     [
         damaged,
+        lacking_tree,
+        damaged_file("consensus.wal", "consensus.wal"),
+        damaged_file("last-signed.json", "last-signed.json"),
+        damaged_file("evidence.msgpack", "remove the file: peers hold the evidence as well"),
         newer,
+        newer_log,
         other_genesis,
         other_key,
         loose_key,
@@ -251,6 +285,39 @@ def test_a_node_whose_files_do_not_fit_does_not_start(tmp_path: Path, harm: Call
     text = harm(chain)
     for verb in ("init", "run"):
         assert text in refusal(provnode(verb, "--config", config))
+
+
+_HANGING = """
+import asyncio, sys, time
+from provnode.cli.main import main
+from provnode.ops.node import Node
+
+async def stop(self):
+    {how}
+
+Node.stop = stop
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["time.sleep(3600)", "asyncio.get_running_loop().run_in_executor(None, time.sleep, 3600)"],
+    ids=["the loop", "a thread that is left behind"],
+)
+def test_what_does_not_end_is_cut_off(tmp_path: Path, how: str) -> None:
+    chain = Chain(tmp_path)
+    command = (sys.executable, "-c", _HANGING.format(how=how))
+    with chain.running(command) as process:
+        process.send_signal(signal.SIGTERM)
+        # far longer than it takes: what is waited for is that it ends at all
+        assert process.wait(60) == 0
+    events = [json.loads(line)["event"] for line in chain.log.read_text().splitlines()]
+    assert events[-1] == "node.cut_off" and "node.stopped" not in events
+    # and it comes back, as after a crash
+    with chain.running():
+        pass
+    assert json.loads(chain.log.read_text().splitlines()[-1])["event"] == "node.stopped"
 
 
 def test_a_port_in_use_is_told(tmp_path: Path) -> None:
