@@ -58,7 +58,8 @@ def offers(reach: Reach, through: Through | None = None) -> dict[str, tuple[str,
         transport.banner_timeout = transport.handshake_timeout = CONNECT_SECONDS
         transport.auth_timeout = CONNECT_SECONDS
         transport.start_client(timeout=CONNECT_SECONDS)
-        return _told(transport, config) if _is_known(transport, config, reach.name) else {}
+        user = reach.user or str(config.get("user", ""))
+        return _told(transport, user) if _is_known(transport, config, reach.name) else {}
     except (paramiko.SSHException, OSError, EOFError):
         return {}
     finally:
@@ -68,11 +69,11 @@ def offers(reach: Reach, through: Through | None = None) -> dict[str, tuple[str,
             stream.close()
 
 
-def _told(transport: _Asking, config: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def _told(transport: _Asking, user: str) -> dict[str, tuple[str, ...]]:
     found = {name: _plain(transport.proposed.get(key, ())) for name, key in _LISTS.items()}
     found["ssh.version"] = _plain((transport.remote_version,))
     try:
-        transport.auth_none(str(config.get("user", "")))
+        transport.auth_none(user)
     except paramiko.BadAuthenticationType as refused:
         found["ssh.auth"] = _plain(refused.allowed_types)
     else:

@@ -33,8 +33,11 @@ class Source:
     profile: str
 
 
-def of_network(network: str) -> Source:
-    """Return the hosts of a network, reached as its operators reach it. Raises ProvchainError."""
+def of_network(network: str, user: str = "") -> Source:
+    """Return the hosts of a network, reached as its operators reach it, or as another user there.
+
+    Raises ProvchainError where it is not up.
+    """
     path = paths.spec_file(network)
     spec = load(path)
     config = paths.home() / "networks" / network / "ssh" / "config"
@@ -45,7 +48,9 @@ def of_network(network: str) -> Source:
             remedy=f"provchain up --network {network}",
         )
     bastion = spec.ssh.bastion
-    reaches = tuple(Reach(host.name, config, "" if host.name == bastion else bastion) for host in spec.hosts)
+    reaches = tuple(
+        Reach(host.name, config, "" if host.name == bastion else bastion, user) for host in spec.hosts
+    )
     return Source(network, about.of_network(spec), reaches, path.parent, spec.baseline.profile)
 
 

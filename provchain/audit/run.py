@@ -83,7 +83,7 @@ def assess(order: Order, facts: Mapping[str, Facts], started: datetime, finished
     waived = judge.waived(results, order.site.waivers, today)
     documents = attestation_states(
         order.site.attestations,
-        {one.file: digest_of(order.site_folder / one.file) for one in order.site.attestations},
+        {one.file: digest_of(order.site_folder, one.file) for one in order.site.attestations},
         today,
     )
     limited = (*sorted(order.hosts), *sorted(order.rules))
@@ -113,9 +113,15 @@ def sm3(data: bytes) -> str:
     return hashlib.new("sm3", data).hexdigest()
 
 
-def digest_of(path: Path) -> str | None:
-    """Return the SM3 digest of a document, or None if it is no readable file or larger than 512 MiB."""
+def digest_of(folder: Path, name: str) -> str | None:
+    """Return the SM3 digest of a document below a folder, or None if there is none that can be read.
+
+    One of more than 512 MiB is not read.
+    """
     digest = hashlib.new("sm3")
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        return None
     try:
         if not path.is_file() or path.stat().st_size > MOST_DOCUMENT:
             return None

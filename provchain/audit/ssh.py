@@ -33,11 +33,13 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How a host is reached: its alias in an ssh configuration, and the bastion's there, if there is one."""
+    """How a host is reached: its alias in an ssh configuration, and its bastion's, if it has one."""
 
     name: str
     config: Path
     bastion: str = ""
+    user: str = ""
+    """The account on the host itself, in place of the configuration's."""
 
     def argv(self, *options: str) -> list[str]:
         """Return ssh with what always holds: no questions, host keys verified, nothing forwarded."""
@@ -133,7 +135,8 @@ async def bastions() -> AsyncIterator[Bastions]:
 async def ask(reach: Reach, asked: Sequence[looks.Look], through: Through | None = None) -> Facts:
     """Return what a host answered, within limits of time and size; what went wrong is in the facts."""
     nonce = secrets.token_hex(16)
-    options = (f"ProxyCommand={through.command()}",) if through else ()
+    options = [f"ProxyCommand={through.command()}"] if through else []
+    options += [f"User={reach.user}"] if reach.user else []
     process = await _start([*reach.argv(*options), "-T", "--", reach.name, looks.REMOTE])
     late = False
     out, err = bytearray(), bytearray()

@@ -7,6 +7,7 @@ looked at.
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from typer.core import TyperGroup
 
 from provchain.audit import looks, orders
 from provchain.audit.assessment import Assessment, read, schema
+from provchain.audit.fleet import USER
 from provchain.audit.run import Order, audit
 from provchain.audit.subjects import everything
 from provchain.baseline.catalog import Catalog, Resolved, load, load_site
@@ -58,6 +60,7 @@ def run(
     fleet: Annotated[Path | None, typer.Option(help="a file of hosts that provchain never touched")] = None,
     profile: Annotated[str | None, typer.Option(help="another profile's id, or a site's own file")] = None,
     site: Annotated[Path | None, typer.Option(help="waivers and attestations, a baseline.yml")] = None,
+    user: Annotated[str | None, typer.Option(help="the auditor's account on a network's hosts")] = None,
     limit: Annotated[list[str] | None, typer.Option(help="only this host; may stand several times")] = None,
     rule: Annotated[list[str] | None, typer.Option(help="only this rule; may stand several times")] = None,
     output: Annotated[Path | None, typer.Option(help="a folder for report files", file_okay=False)] = None,
@@ -68,8 +71,14 @@ def run(
 
     if (network is None) == (fleet is None):
         raise typer.BadParameter("either a NETWORK or --fleet FILE")
+    if user is not None and (fleet is not None or not re.fullmatch(USER, user)):
+        raise typer.BadParameter(
+            "--user is the name of an account, with a NETWORK; a fleet's file has its own"
+        )
     with _wrong_use(), tempfile.TemporaryDirectory(prefix="pc-fleet-") as private:
-        source = orders.of_fleet(fleet, Path(private)) if fleet else orders.of_network(network or "")
+        source = (
+            orders.of_fleet(fleet, Path(private)) if fleet else orders.of_network(network or "", user or "")
+        )
         order = _order(source, profile, site, limit or [], rule or [])
         total = len(order.hosts or source.subjects)
 

@@ -85,6 +85,10 @@ def test_an_attestation_counts_on_its_days_and_for_its_document_only(tmp_path: P
     assert worth(good[0], good[1], attestation(PARTLY, path, -1))[2] == "valid", "one that counts is enough"
     path.write_text("policy, changed")
     assert worth(*good) == (U, U, "mismatch")
+    outside = tmp_path.parent / "outside.txt"
+    outside.write_text("policy")
+    away = attestation(PARTLY, outside).model_copy(update={"file": "../outside.txt"})
+    assert worth(away)[2] == "missing", "only what lies beside the site's file counts"
     path.unlink()
     assert worth(*good) == (U, U, "missing")
 

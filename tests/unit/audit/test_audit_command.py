@@ -130,6 +130,8 @@ def test_a_host_that_is_down_is_3(running: Server, tmp_path: Path) -> None:
         (["--json"], 2, "either a NETWORK or --fleet"),
         (["lab", "--fleet", "x.yml"], 2, "either a NETWORK or --fleet"),
         (["--fleet", "x.yml"], 2, "no such file"),
+        (["--fleet", "x.yml", "--user", "auditor"], 2, "a fleet's file has its own"),
+        (["lab", "--user", "-oProxyCommand=x"], 2, "name of an account"),
         (["explain", "no-such"], 2, "there is no rule"),
         (["list", "things"], 2, "none of"),
         (["list", "--profile", "mlps9"], 2, "there is no profile"),

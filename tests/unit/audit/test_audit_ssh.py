@@ -79,6 +79,14 @@ def test_the_sudo_list_allows_nothing_else(with_rights: Server) -> None:
     assert [words for words in others if codes[words] != "1"] == []
 
 
+def test_another_account_may_be_asked_for(with_rights: Server) -> None:
+    reach = with_rights.reach()
+    text = reach.config.read_text()
+    reach.config.write_text(text.replace(f"User {ACCOUNT}", "User nobody"))
+    assert ask(reach).unreachable
+    assert ask(replace(reach, user=ACCOUNT)).unreachable == ""
+
+
 def test_without_rights_root_looks_are_denied() -> None:
     with server() as one:
         facts = ask(one.reach())
