@@ -12,7 +12,9 @@ from provchain.baseline.observation import Observation, judged, not_applicable
 from provchain.baseline.resources.base import Entry, Fix, Resource, Target
 from provchain.baseline.values import Expect, Values
 
-LIVE = command("/usr/sbin/sysctl", "-a")
+LIVE = command("/usr/sbin/sysctl", "-a", root=True)
+"""All that are in force. As root: some, which differ by kernel, nobody else can read, and one that was not
+read would look like one that this kernel lacks."""
 _OWN = ("net.",)
 """What a container has of its own; the rest is its machine's, and is to be judged there."""
 

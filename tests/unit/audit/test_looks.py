@@ -8,6 +8,7 @@ import pytest
 
 from provchain.audit.looks import Kind, plan, script, sudoers, sudoers_command
 from provchain.baseline.facts import SSH_OFFERS, attributes, command, file
+from provchain.baseline.resources.kernel import LIVE
 
 MANY = [
     *(file(f"/etc/f{n}", root=n % 2 == 0) for n in range(100)),
@@ -25,6 +26,12 @@ def test_two_hundred_paths_cost_six_commands() -> None:
 def test_what_is_asked_with_and_without_root_is_asked_with_root() -> None:
     (sort, read) = plan([file("/etc/a"), file("/etc/a", root=True)])
     assert (sort.root, read.root) == (True, True)
+
+
+def test_kernel_parameters_are_read_as_root() -> None:
+    """Of one that only root can read, anybody else's list says nothing, as of one that is not there."""
+    (look,) = plan([LIVE])
+    assert look.root
 
 
 def test_looks_from_outside_are_not_asked() -> None:
