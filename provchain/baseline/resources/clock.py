@@ -7,14 +7,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from provchain.baseline.facts import Facts, Probe, UnknownError, command
-from provchain.baseline.observation import Observation, judged, not_applicable
+from provchain.baseline.facts import Facts, Probe, UnknownError, attributes, command
+from provchain.baseline.observation import Observation, judged, not_applicable, unknown
 from provchain.baseline.resources.base import Resource, Target
+from provchain.baseline.resources.files import found
 from provchain.baseline.values import Plain, Threshold, Values, number
 
 TRACKING = command("/usr/bin/chronyc", "-c", "-n", "tracking", root=True)
 SOURCES = command("/usr/bin/chronyc", "-c", "-n", "sources", root=True)
-CLOCK = command("/usr/bin/timedatectl", "show")
+TIMESYNCD = attributes("/run/systemd/timesync/synchronized")
+"""It is there once systemd-timesyncd has set the clock."""
+ZONE = command("/usr/bin/readlink", "/etc/localtime")
+ZONE_FILE = attributes("/etc/localtime")
 _LEAP = 13
 """The field of ``chronyc -c tracking`` that says whether the clock is synchronised; 4 is its offset."""
 
@@ -22,7 +26,7 @@ Must = Literal["be_synchronised", "be_near", "have_sources", "be_in_zone"]
 
 
 class Clock(Resource):
-    """``clock``: what chrony says of itself now; of another daemon, what the kernel says."""
+    """``clock``: what chrony says of itself now, or systemd-timesyncd in its stead."""
 
     resource: Literal["clock"]
     must: Must
@@ -41,10 +45,10 @@ class Clock(Resource):
 
     def probes(self, target: Target) -> tuple[Probe, ...]:
         return {
-            "be_synchronised": (TRACKING, CLOCK),
+            "be_synchronised": (TRACKING, TIMESYNCD),
             "be_near": (TRACKING,),
             "have_sources": (SOURCES,),
-            "be_in_zone": (CLOCK,),
+            "be_in_zone": (ZONE, ZONE_FILE),
         }[self.must]
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
@@ -58,8 +62,9 @@ class Clock(Resource):
 
     def _synchronised(self, facts: Facts, values: Values) -> Observation:
         if facts.text(TRACKING) is None:
-            state = _clock(facts).get("NTPSynchronized", "no")
-            return judged(state == "yes", "synchronised", f"no chronyc; the kernel says: {state}")
+            if not found(facts, TIMESYNCD):
+                return unknown("neither chrony nor systemd-timesyncd tells that it set the clock")
+            return judged(True, "synchronised", "systemd-timesyncd has set the clock")
         row = _tracking(facts)
         return judged(
             row[_LEAP] == "Normal", "leap status Normal", f"{row[_LEAP]}, source {row[1] or 'none'}"
@@ -90,8 +95,12 @@ class Clock(Resource):
         return judged(len(good) >= limit, f">= {limit} sources that answer", *(shown or ["no source"]))
 
     def _zone(self, facts: Facts, values: Values) -> Observation:
-        zone = _clock(facts).get("Timezone", "")
-        return judged(zone in (self.zones or ()), " or ".join(self.zones or ()), zone or "not set")
+        link = facts.output(ZONE).text.strip().partition("/zoneinfo/")[2]
+        if not link and found(facts, ZONE_FILE):
+            return unknown("/etc/localtime is no link to a zone")
+        # localtime(5): without it, the zone is UTC
+        zone = link or "UTC"
+        return judged(zone in (self.zones or ()), " or ".join(self.zones or ()), zone)
 
 
 def _tracking(facts: Facts) -> list[str]:
@@ -99,8 +108,3 @@ def _tracking(facts: Facts) -> list[str]:
     if len(row) <= _LEAP:
         raise UnknownError("chronyc tracking told something else")
     return row
-
-
-def _clock(facts: Facts) -> dict[str, str]:
-    rows = (line.partition("=") for line in facts.succeeded(CLOCK).splitlines())
-    return {key: value for key, _, value in rows}
