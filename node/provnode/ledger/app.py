@@ -30,7 +30,7 @@ from provnode.storage.store import BlockRow, BlockWrite, HandoverRow, Store
 
 # a proposer's clock may run this far ahead of ours; a block from further ahead may be fine later
 MAX_AHEAD_MS = 5_000
-# bytes of blocks that were executed, not decided (one is kept); their effects take twelve times that
+# bytes of blocks that were executed, not decided (one is kept); in memory they take about seven times that
 _MAX_PREPARED = 8 * 1024 * 1024
 
 

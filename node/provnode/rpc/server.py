@@ -31,7 +31,10 @@ _BATCH_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RpcLimits:
-    """What others can make this node spend. Times in seconds; the rate is that of one certificate."""
+    """What others can make this node spend. Times in seconds; the rate is that of one certificate.
+
+    `bodies` are the bytes of all requests over TLS that are being read or answered.
+    """
 
     idle_seconds: float = 60.0
     request_seconds: float = 15.0
@@ -40,6 +43,7 @@ class RpcLimits:
     burst: float = 2_000.0
     connections: int = 128
     local_connections: int = 2_048
+    bodies: int = 128 * 1024 * 1024
 
 
 class Channel(Protocol):
@@ -84,6 +88,7 @@ class RpcServer:
         self._unix: asyncio.Server | None = None
         self._socket: Path | None = None
         self._local: set[asyncio.Task[None]] = set()
+        self._held = 0
 
     @property
     def port(self) -> int:
@@ -152,25 +157,34 @@ class RpcServer:
             request = await _next(http, channel)
         if not isinstance(request, h11.Request):
             return False
-        async with asyncio.timeout(self._limits.request_seconds):
-            body = await self._read_body(http, channel)
-        if body is None:
-            log_event(log, logging.WARNING, "rpc.too_large", caller=caller.name)
-            text = f"found more than {self._longest} bytes, which is the most allowed\n"
-            # the rest of the body is left unread, so nothing can follow
-            await _send(http, channel, 413, text.encode(), "text/plain", last=True)
-            return False
-        await _send(http, channel, *await self._reply(caller, request, body))
+        body = bytearray()
+        counts = caller is not LOCAL
+        try:
+            async with asyncio.timeout(self._limits.request_seconds):
+                refusal = await self._read_body(http, channel, body, counts=counts)
+            if refusal is not None:
+                log_event(log, logging.WARNING, "rpc.too_large", caller=caller.name)
+                # the rest of the body is left unread, so nothing can follow
+                await _send(http, channel, *refusal, "text/plain", last=True)
+                return False
+            await _send(http, channel, *await self._reply(caller, request, bytes(body)))
+        finally:
+            self._held -= len(body) if counts else 0
         return http.our_state is h11.DONE and http.their_state is h11.DONE
 
-    async def _read_body(self, http: h11.Connection, channel: Channel) -> bytes | None:
-        """Return the body, or None if it is larger than allowed."""
-        body = bytearray()
+    async def _read_body(
+        self, http: h11.Connection, channel: Channel, body: bytearray, *, counts: bool
+    ) -> tuple[int, bytes] | None:
+        """Read into `body`; gives status and text of a refusal if it, or all that are held, are too large."""
         while isinstance(event := await _next(http, channel), h11.Data):
+            size = len(event.data)
+            if len(body) + size > self._longest:
+                return 413, f"found more than {self._longest} bytes, which is the most allowed\n".encode()
+            if counts and self._held + size > self._limits.bodies:
+                return 503, b"too many large requests at once, try again later\n"
+            self._held += size if counts else 0
             body += event.data
-            if len(body) > self._longest:
-                return None
-        return bytes(body) if isinstance(event, h11.EndOfMessage) else None
+        return None
 
     async def _reply(self, caller: Caller, request: h11.Request, body: bytes) -> tuple[int, bytes, str]:
         method, target = request.method, request.target.partition(b"?")[0]
