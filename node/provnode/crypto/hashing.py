@@ -47,6 +47,11 @@ def digest(tag: bytes, data: bytes) -> bytes:
     return state.digest()
 
 
+def tagged(tag: bytes) -> bytes:
+    """What `digest` hashes before the data: for who hashes many of one domain together."""
+    return bytes([len(tag)]) + tag
+
+
 def pack(value: object) -> bytes:
     """The one encoding of what is hashed or signed: MessagePack in its shortest form.
 

@@ -16,6 +16,7 @@ from typing import Any
 import cffi
 
 from provnode.crypto.hashing import sm3
+from provnode.crypto.nativetree import CALLS, NativeTree
 from provnode.crypto.provider import (
     MAX_PEM,
     MAX_SIGNATURE,
@@ -31,7 +32,7 @@ from provnode.crypto.provider import (
 LIBRARY_VARIABLE = "PROVNODE_LIBPROVSM"
 """Names another place of the library, for a tree that is not installed."""
 _BESIDE = Path(__file__).with_name("libprovsm.so")
-_ABI = 2
+_ABI = 3
 _DIGEST_BYTES = 32
 _NO_KEY = bytes(PUBLIC_KEY_BYTES)
 # of a transaction that was read: numbers, and bytes of hashes
@@ -78,7 +79,7 @@ class Native:
         """Load the library. Raises CryptoError where it is missing or of another version."""
         path = library or Path(os.environ.get(LIBRARY_VARIABLE) or _BESIDE)
         self._ffi = cffi.FFI()
-        self._ffi.cdef(_CALLS)
+        self._ffi.cdef(_CALLS + CALLS)
         try:
             self._lib: Any = self._ffi.dlopen(str(path))
             found = self._lib.provsm_abi()
@@ -189,6 +190,10 @@ class Native:
         )
         _check(done, "transactions")
         return Reading(bytes(verdicts), places, bytes(hashes))
+
+    def open_tree(self, leaf: bytes, inner: bytes, most: int) -> NativeTree:
+        """A state tree of which `most` nodes are kept; leaves and inner nodes are hashed behind a prefix."""
+        return NativeTree(self._ffi, self._lib, leaf, inner, most)
 
     def seal(self, key: bytes, plaintext: bytes, aad: bytes) -> bytes:
         """Encrypt by SM4-GCM: nonce, ciphertext, tag. Raises CryptoError."""

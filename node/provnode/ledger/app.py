@@ -24,6 +24,7 @@ from provnode.ledger.genesis import TX_FRAME, Genesis
 from provnode.ledger.membership import Membership
 from provnode.ledger.misconduct import STATE_KIND as EVIDENCE
 from provnode.ledger.misconduct import record_json
+from provnode.ledger.nodes import open_nodes
 from provnode.ledger.views import Views, decode_stored
 from provnode.storage.errors import StoreError
 from provnode.storage.store import BlockRow, BlockWrite, HandoverRow, Store
@@ -76,9 +77,9 @@ class Ledger(Views):
     def __init__(self, store: Store, genesis: Genesis, provider: Provider) -> None:
         super().__init__(store, genesis)
         self._provider = provider
-        self._checker = Checker(genesis, provider, self.signer, self._known_validators)
+        self.checker = Checker(genesis, provider, self.signer, self._known_validators)
         self._prepared: dict[bytes, _Prepared] = {}
-        self._nodes = tree.Cache(store.node)
+        self._nodes = open_nodes(provider, store)
         bound = store.genesis_hash()
         if bound is None:
             store.bind(genesis.hash)
@@ -125,7 +126,7 @@ class Ledger(Views):
 
     def screen(self, raws: Sequence[bytes]) -> list[CheckedTx | TxError]:
         """Form, signer, signatures and seals of each, verified as one batch; the state is not asked."""
-        return self._checker.check(raws)
+        return self.checker.check(raws)
 
     def fit(self, transactions: Sequence[CheckedTx], now_ms: int | None) -> list[TxError | None]:
         """Whether the newest state would take each as the next transaction; None when it would.
@@ -151,7 +152,7 @@ class Ledger(Views):
 
     def check_tx(self, raw: bytes, now_ms: int | None = None) -> CheckedTx:
         """Check a transaction on its own and against the newest state. Raises TxError."""
-        verdict = self._checker.check([raw])[0]
+        verdict = self.checker.check([raw])[0]
         if isinstance(verdict, TxError):
             raise verdict
         refusal = self.fit([verdict], now_ms)[0]
@@ -167,7 +168,7 @@ class Ledger(Views):
         The block's time is `time_ms`, or one millisecond after its parent when that clock is behind.
         """
         time_ms = max(time_ms, self._tip.time_ms + 1)
-        good = [one for one in self._checker.check(txs) if not isinstance(one, TxError)]
+        good = [one for one in self.checker.check(txs) if not isinstance(one, TxError)]
         overlay = self._overlay(Known.of(self.store, good))
         room = self.genesis.block_room(len(self._decided_tip))
         chosen: list[CheckedTx] = []
@@ -180,7 +181,7 @@ class Ledger(Views):
                 continue  # the mempool finds out after the commit
             chosen.append(verdict)
             room -= len(verdict.tx.raw) + TX_FRAME
-        outcome = overlay.finish(self._tip.state_root, self._nodes.read)
+        outcome = overlay.finish(self._tip.state_root, self._nodes, self._provider.hash_batch)
         header = wire.Header(
             chain_id=self.genesis.chain_id,
             network=self.genesis.network,
@@ -199,10 +200,6 @@ class Ledger(Views):
         raw = wire.encode_block(block)
         self._remember(raw, _Prepared(block, outcome))
         return raw
-
-    def leaves(self, txs: Sequence[bytes]) -> list[bytes]:
-        """The Merkle leaf hashes of transactions."""
-        return self._checker.leaves(txs)
 
     def validate_block(self, raw: bytes, now_ms: int, named: bytes | None = None) -> wire.Block:
         """Check a proposed block in full, execution included. Raises BlockError.
@@ -252,7 +249,7 @@ class Ledger(Views):
             self._tip = self._next_tip(block, certificate, outcome.membership)
         self._prepared.clear()
         self._nodes.settle(outcome.tree)
-        self._checker.forget(block.txs)
+        self.checker.forget(block.txs)
         changed = frozenset(one.kind for one in outcome.state)
         evidence = tuple(record_json(state) for state in outcome.state if state.kind == EVIDENCE)
         return Committed(row.height, row.block_id, tuple(outcome.txids), changed, evidence)
@@ -279,7 +276,7 @@ class Ledger(Views):
         return prepared
 
     def _root(self, txs: Sequence[bytes]) -> bytes:
-        return merkle.root(self._checker.leaves(txs), self._provider.hash_batch)
+        return merkle.root(self.checker.leaves(txs), self._provider.hash_batch)
 
     def _check_header(self, block: wire.Block) -> None:
         header, tip = block.header, self._tip
@@ -316,7 +313,7 @@ class Ledger(Views):
 
     def _execute(self, block: wire.Block) -> Outcome:
         transactions: list[CheckedTx] = []
-        for position, verdict in enumerate(self._checker.check(block.txs)):
+        for position, verdict in enumerate(self.checker.check(block.txs)):
             if isinstance(verdict, TxError):
                 raise BlockError(f"transaction {position}: {verdict}")
             transactions.append(verdict)
@@ -327,7 +324,7 @@ class Ledger(Views):
                 overlay.apply(verdict, block.header.time_ms)
             except TxError as error:
                 raise BlockError(f"transaction {position}: {error}") from error
-        outcome = overlay.finish(self._tip.state_root, self._nodes.read)
+        outcome = overlay.finish(self._tip.state_root, self._nodes, self._provider.hash_batch)
         expect(("state_root", block.header.state_root, outcome.tree.root))
         return outcome
 

@@ -6,12 +6,12 @@ every node comes to the same state root before it votes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from provnode.crypto.crl import RevocationList, read_crl
-from provnode.crypto.hashing import digest, pack, sm3
+from provnode.crypto.hashing import digest, pack, sm3, tagged
 from provnode.ledger import revocation, tree
 from provnode.ledger.changes import STATE_KIND, ApprovedChange, encode_state
 from provnode.ledger.checks import CheckedTx
@@ -20,6 +20,7 @@ from provnode.ledger.genesis import Genesis
 from provnode.ledger.lifecycle import Change, decide
 from provnode.ledger.membership import Limits, Membership
 from provnode.ledger.misconduct import MAX_PER_BLOCK, Misconduct
+from provnode.ledger.nodes import Nodes
 from provnode.ledger.objects import DataObject
 from provnode.ledger.transactions import Registration
 from provnode.storage.errors import StoreError
@@ -27,27 +28,30 @@ from provnode.storage.store import HeadRow, StateRow, Store, UserRow, VersionRow
 
 # how far an object's own clock may run ahead of the block that carries it
 MAX_AHEAD_SECONDS = 600
+_KEY_TAG, _VALUE_TAG = b"provnode.key", b"provnode.value"
+HashBatch = Callable[[Sequence[bytes], bytes], list[bytes]]
 
 
 def object_key(object_id: str, version: int) -> bytes:
     """The key of an object version in the state tree."""
-    return digest(b"provnode.key", pack([object_id, version]))
+    return digest(_KEY_TAG, pack([object_id, version]))
 
 
-def object_value(
-    row: VersionRow, organisation: str, deleted: bool, hashes: tuple[bytes, bytes] | None = None
-) -> bytes:
+def object_value(row: VersionRow, organisation: str, deleted: bool) -> bytes:
     """The value of an object version in the state tree: all that later blocks are executed on.
 
     digest("provnode.value", pack([SM3 of the snapshot, SM3 of the body as submitted, owner's organisation,
     whether this version deletes the object, height, [ids of the transactions that wrote it, …]]))
-
-    Who knows the two hashes of the row gives them.
     """
+    return digest(_VALUE_TAG, _value_bytes(row, organisation, deleted, None))
+
+
+def _value_bytes(
+    row: VersionRow, organisation: str, deleted: bool, hashes: tuple[bytes, bytes] | None
+) -> bytes:
+    """What the value of an object version is the hash of; whoever knows the row's two hashes gives them."""
     snapshot, submitted = hashes or (sm3(row.snapshot), sm3(row.submitted))
-    return digest(
-        b"provnode.value", pack([snapshot, submitted, organisation, deleted, row.height, row.writers])
-    )
+    return pack([snapshot, submitted, organisation, deleted, row.height, row.writers])
 
 
 def state_key(kind: str, id_: str) -> bytes:
@@ -169,9 +173,14 @@ class Overlay:
                 hashes = None
         self.txids[checked.txid] = None
 
-    def finish(self, root: bytes, read: tree.Reader) -> Outcome:
-        """The outcome over the state tree with `root`. Raises StoreError when the stored tree is damaged."""
-        items = [(object_key(*key), self._value(row)) for key, row in self.versions.items()]
+    def finish(self, root: bytes, nodes: Nodes, hash_batch: HashBatch) -> Outcome:
+        """The outcome over the state tree with `root`. Raises StoreError when the stored tree is damaged.
+
+        `hash_batch` gives SM3 of a prefix and each message.
+        """
+        keys = hash_batch([pack(key) for key in self.versions], tagged(_KEY_TAG))
+        values = hash_batch([self._value(row) for row in self.versions.values()], tagged(_VALUE_TAG))
+        items = list(zip(keys, values, strict=True))
         items += [(state_key("user", row.id), state_value(user_bytes(row))) for row in self.users.values()]
         before = self.membership
         membership = (self.changed or before).at(self.height + 1)
@@ -187,13 +196,13 @@ class Overlay:
             list(self.users.values()),
             state,
             membership,
-            tree.update(root, items, read),
+            nodes.update(root, items),
         )
 
     def _value(self, row: VersionRow) -> bytes:
         head = self.heads[row.object_id]
         deletes = head.deleted and head.latest == row.version
-        return object_value(row, head.organisation, deletes, self.hashes[row.object_id, row.version])
+        return _value_bytes(row, head.organisation, deletes, self.hashes[row.object_id, row.version])
 
     def _change(self, content: ApprovedChange) -> None:
         content.check_quorum(self.membership)

@@ -22,6 +22,8 @@ from provnode.crypto.hashing import digest
 from provnode.storage.errors import StoreError
 
 EMPTY = bytes(32)
+LEAF_TAG, INNER_TAG = b"provnode.leaf", b"provnode.inner"
+ENCODED_BYTES = 65
 _LEAF = b"L"
 _INNER = b"I"
 NODE_BYTES = 320
@@ -73,6 +75,10 @@ class Cache:
         """A node of the committed tree."""
         return self._young.get(node_hash) or self._old.get(node_hash) or self._read(node_hash)
 
+    def update(self, root: bytes, items: Iterable[tuple[bytes, bytes]]) -> Update:
+        """As `update` below, on the committed tree with `root`."""
+        return update(root, items, self.read)
+
     def settle(self, update: Update) -> None:
         """A block was committed: its nodes are the newest ones."""
         for node_hash in update.stale:
@@ -87,12 +93,12 @@ class Cache:
 
 def leaf_hash(key: bytes, value: bytes) -> bytes:
     """The hash of a leaf."""
-    return digest(b"provnode.leaf", key + value)
+    return digest(LEAF_TAG, key + value)
 
 
 def inner_hash(left: bytes, right: bytes) -> bytes:
     """The hash of an inner node."""
-    return digest(b"provnode.inner", left + right)
+    return digest(INNER_TAG, left + right)
 
 
 def update(root: bytes, items: Iterable[tuple[bytes, bytes]], read: Reader) -> Update:
@@ -181,8 +187,13 @@ def _bit(key: bytes, depth: int) -> int:
 
 def _load(node_hash: bytes, read: Reader) -> tuple[bytes, bytes, bytes]:
     node = read(node_hash)
-    if node is None or len(node) != 65:
-        raise StoreError(
-            "corrupt", f"state tree node {node_hash.hex()} is missing or damaged", "restore a backup"
-        )
+    if node is None or len(node) != ENCODED_BYTES:
+        raise damaged(node_hash)
     return node[:1], node[1:33], node[33:]
+
+
+def damaged(node_hash: bytes) -> StoreError:
+    """What is said of a node that can't be read."""
+    return StoreError(
+        "corrupt", f"state tree node {node_hash.hex()} is missing or damaged", "restore a backup"
+    )

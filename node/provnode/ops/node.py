@@ -215,7 +215,7 @@ class Node:
 
     def status(self) -> Status:
         """A snapshot for clients."""
-        ledger, machine, own = self.ledger, self._consensus.machine, self.identity.own
+        ledger, machine, own = self.ledger, self._consensus.machine, self.identity.shown
         heights = self.gossip.sync.heights
         return Status(
             name=own.name,
@@ -295,7 +295,7 @@ class Node:
 
     def leaves(self, txs: Sequence[bytes]) -> list[bytes]:
         """The leaf hashes of transactions."""
-        return self.ledger.leaves(txs)
+        return self.ledger.checker.leaves(txs)
 
     def offer_blocks(self, peer: str, blocks: tuple[tuple[bytes, Certificate], ...]) -> None:
         """Blocks came that were asked for."""

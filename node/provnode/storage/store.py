@@ -97,7 +97,6 @@ class Store:
                 f"{self.path} has store format {found}, this version reads {FORMAT}",
                 "start the version of provnode that wrote it",
             )
-
         self._check_keys()
 
     def _meta(self, name: str) -> object:
@@ -170,8 +169,7 @@ class Store:
 
     def height(self) -> int:
         """The height of the newest block, 0 before the first."""
-        row = self._row("SELECT max(height) FROM blocks")
-        return 0 if row is None or row[0] is None else int(row[0])
+        return int((self._row("SELECT coalesce(max(height), 0) FROM blocks") or (0,))[0])
 
     def block(self, height: int) -> BlockRow | None:
         """The block at `height`."""
@@ -345,8 +343,11 @@ class Store:
 
     def node(self, node_hash: bytes) -> bytes | None:
         """A node of the latest state tree."""
-        row = self._row("SELECT node FROM nodes WHERE hash = ?", node_hash)
-        return None if row is None else row[0]
+        return self.nodes([node_hash]).get(node_hash)
+
+    def nodes(self, hashes: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Those of the nodes that there are, by their hashes."""
+        return {row[0]: row[1] for row in self._rows("SELECT hash, node FROM nodes WHERE hash IN", hashes)}
 
     def _sealed_version(self, v: VersionRow) -> tuple[object, ...]:
         snapshot = self._sealing.seal(object_row("snapshot", v.object_id, v.version), v.snapshot)

@@ -227,4 +227,4 @@ def test_verdicts_are_kept_until_the_commit_only(ledger: Ledger) -> None:
     kept = ledger.screen([raw])[0]
     assert ledger.screen([raw])[0] is kept  # not judged a second time
     CHAIN.extend(ledger, raws=[raw])
-    assert ledger._checker._passed == {} and ledger._checker._bytes == 0
+    assert ledger.checker._passed == {} and ledger.checker._bytes == 0

@@ -1,0 +1,108 @@
+"""A state tree's newest nodes in the native library, which updates whole batches: see `ledger.tree`."""
+
+from __future__ import annotations
+
+import weakref
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from provnode.crypto.provider import CryptoError
+
+HASH_BYTES = 32
+NODE_BYTES = 65
+_RECORD = HASH_BYTES + NODE_BYTES
+# room for what one item makes and replaces in a tree of some millions; more is asked for when it is needed
+_ROOM = 12 * _RECORD
+CALLS = """
+int32_t provsm_tree(const char *, uint64_t *, uint64_t, uint64_t, uint64_t *);
+int32_t provsm_tree_free(uint64_t);
+int32_t provsm_tree_update(uint64_t, const char *, const char *, uint64_t, const char *, uint64_t, char *,
+                           uint64_t *, char *);
+int32_t provsm_tree_settle(uint64_t, const char *, uint64_t, const char *, uint64_t);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became of a batch: hashes of nodes that are `missing`; or else the new root, and what changed.
+
+    `made` are the new nodes, each behind its hash; `gone` the hashes of those that the tree no longer has.
+    """
+
+    missing: tuple[bytes, ...]
+    root: bytes
+    made: bytes
+    gone: bytes
+
+    @property
+    def nodes(self) -> dict[bytes, bytes]:
+        """The new nodes by their hashes."""
+        made = self.made
+        return {
+            made[at : at + HASH_BYTES]: made[at + HASH_BYTES : at + _RECORD]
+            for at in range(0, len(made), _RECORD)
+        }
+
+    @property
+    def stale(self) -> set[bytes]:
+        """The hashes of the nodes that have gone."""
+        return set(_hashes(self.gone))
+
+
+class NativeTree:
+    """One tree of which about `most` nodes are kept; for one thread at a time."""
+
+    def __init__(self, ffi: Any, lib: Any, leaf: bytes, inner: bytes, most: int) -> None:  # noqa: ANN401 - cffi
+        self._ffi, self._lib = ffi, lib
+        handle = ffi.new("uint64_t *")
+        lengths = ffi.from_buffer("uint64_t[]", array("Q", (len(leaf), len(inner))))
+        _check(lib.provsm_tree(leaf + inner, lengths, len(leaf) + len(inner), most, handle))
+        self._handle = handle[0]
+        weakref.finalize(self, lib.provsm_tree_free, self._handle).atexit = False
+
+    def update(self, root: bytes, items: Sequence[tuple[bytes, bytes]], given: dict[bytes, bytes]) -> Step:
+        """Set each key to its value, all of 32 bytes, keys distinct; `given` are nodes that were missing."""
+        flat = b"".join([key + value for key, value in items])
+        known = b"".join([name + node for name, node in given.items()])
+        if len(flat) != 2 * HASH_BYTES * len(items) or len(known) != _RECORD * len(given):
+            raise CryptoError("state tree: a key, value or node of another length")
+        room = _ROOM * len(items) + _RECORD
+        while True:
+            counts, new, out = array("Q", (0, 0, 0, room)), bytearray(HASH_BYTES), bytearray(room)
+            done = self._lib.provsm_tree_update(
+                self._handle,
+                root,
+                flat,
+                len(items),
+                known,
+                len(known),
+                self._ffi.from_buffer("char[]", new),
+                self._ffi.from_buffer("uint64_t[]", counts),
+                self._ffi.from_buffer("char[]", out),
+            )
+            _check(done)
+            if counts[3] <= room:
+                return _step(bytes(new), counts, bytes(memoryview(out)[: counts[3]]))
+            room = counts[3]
+
+    def settle(self, step: Step) -> None:
+        """Keep what a step made and forget what has gone: it is committed."""
+        made, gone = step.made, step.gone
+        _check(self._lib.provsm_tree_settle(self._handle, made, len(made), gone, len(gone)))
+
+
+def _step(root: bytes, counts: Sequence[int], out: bytes) -> Step:
+    missing, made, gone, _ = counts
+    end, last = made * _RECORD, made * _RECORD + gone * HASH_BYTES
+    return Step(tuple(_hashes(out[last:]))[:missing], root, out[:end], out[end:last])
+
+
+def _hashes(flat: bytes) -> list[bytes]:
+    return [flat[at : at + HASH_BYTES] for at in range(0, len(flat), HASH_BYTES)]
+
+
+def _check(code: int) -> None:
+    if code != 0:
+        raise CryptoError("state tree: not what the library takes" if code == 1 else "libprovsm failed")
