@@ -17,7 +17,7 @@ _NO_SUDO = re.compile(
     re.M,
 )
 _QUOTED = re.compile(r"'([^'\\]*)'( -> .*)?")
-_COMPLAINT = re.compile(r"(?:/usr/bin/)?(?:grep: |stat: cannot statx? ')(.+?)'?: ([^:]*)")
+_COMPLAINT = re.compile(r"(?:(?:/usr)?/bin/)?(?:grep: |stat: cannot statx? ')(.+?)'?: ([^:]*)")
 
 
 class AnswerError(Exception):
@@ -107,7 +107,9 @@ def _ended(look: Look, frame: Frame) -> Output | None:
         return Output(Status.DENIED, frame.code, _first_words(frame.err[no.start() :].encode()))
     if "timeout: failed to run command" in frame.err:
         gone = frame.code == 127 and "No such file or directory" in frame.err
-        return Output(Status.MISSING if gone else Status.DENIED, frame.code)
+        # a tool of ours that is missing says nothing of the files that it was to look at
+        missing = gone and look.kind == Kind.RUN
+        return Output(Status.MISSING if missing else Status.DENIED, frame.code, f"no {look.argv[0]}" * gone)
     return None
 
 

@@ -185,8 +185,9 @@ def _matching(stats: Sequence[str], files: Sequence[str], root: bool) -> Iterato
             yield Look(Kind.FIND_READ, read, root, (f"file:{path}",))
 
 
-# every line of every file, as name, NUL, line; $ matches each, and an empty word has no place in sudoers
-_GREP = ("/usr/bin/grep", "-aHZ", "-m", str(MOST_LINES), "-d", "skip", "-D", "skip", "$")
+# every line of every file, as name, NUL, line; $ matches each, and an empty word has no place in sudoers;
+# /bin is where grep is also on systems that keep it apart from /usr/bin
+_GREP = ("/bin/grep", "-aHZ", "-m", str(MOST_LINES), "-d", "skip", "-D", "skip", "$")
 
 
 def _find(follow: tuple[str, ...], pattern: str) -> tuple[str, ...]:

@@ -118,6 +118,21 @@ def test_a_file_of_too_many_lines_is_cut(tmp_path: Path) -> None:
         assert run([file(f"{tmp_path}/lines")])[f"file:{tmp_path}/lines"].status == status
 
 
+def test_a_host_without_our_tools_is_unknown_not_empty() -> None:
+    asked = plan([file("/etc/a"), attributes("/etc/b"), file("/etc/c/*"), command("/bin/d")])
+    said = "".join(
+        f"\n{NONCE} b {number}\ntimeout: failed to run command '{look.argv[0]}': No such file or directory\n"
+        for number, look in enumerate(asked)
+    )
+    sizes = b"regular file|644|root|root|6|1|'/etc/a'\n"
+    for sorted_ in (b"", sizes):  # without stat, and without grep only
+        frames = b"".join(frame(n, sorted_ * (look.kind == "sort"), 127) for n, look in enumerate(asked))
+        told = parse(asked, NONCE, frames + END, said.encode())
+        assert told.pop("run:/bin/d").status == Status.MISSING
+        assert {one.status for one in told.values()} == {Status.DENIED}
+        assert set(told) == {"file:/etc/a", "stat:/etc/b", "file:/etc/c/*"}
+
+
 def test_half_of_a_file_is_not_taken_for_the_whole() -> None:
     asked = plan([file("/etc/a"), file("/proc/b")])
     sizes = b"regular file|644|root|root|6|1|'/etc/a'\nregular empty file|444|root|root|0|1|'/proc/b'\n"
