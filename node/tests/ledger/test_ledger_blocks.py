@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from provnode import wire
 from provnode.core.types import Certificate, CommitSig
-from provnode.ledger import merkle, tree
+from provnode.ledger import app, merkle, tree
 from provnode.ledger.app import MAX_AHEAD_MS, Ledger
 from provnode.ledger.errors import BlockError, GenesisError, NotFoundError
 from provnode.storage.errors import StoreError
@@ -52,6 +52,29 @@ def test_blocks_link_and_survive_reopening(tmp_path: Path) -> None:
         assert (block.header.parent, certificate.block_id) == (parent, block.block_id)
         parent = block.block_id
     CHAIN.extend(again)
+
+
+def test_what_was_executed_is_kept_in_bounds_and_executed_again_where_it_is_decided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_MAX_PREPARED", 4_000)
+    one, two = CHAIN.ledger(tmp_path / "1.db"), CHAIN.ledger(tmp_path / "2.db")
+    blocks = [
+        one.build_block(TIME_MS + 1_000 + n, "v1", [CHAIN.tx(item(f"o-{n}-{k}")) for k in range(3)])
+        for n in range(8)
+    ]
+    for raw in blocks:
+        two.validate_block(raw, TIME_MS + 2_000)
+    for ledger in (one, two):
+        held = list(ledger._prepared)
+        assert held == blocks[-len(held) :] and 1 <= len(held) < len(blocks)
+        assert sum(map(len, held)) <= 4_000
+    # the first of them, which is held no more
+    for ledger in (one, two):
+        ledger.commit(blocks[0], CHAIN.certificate(blocks[0]))
+        assert ledger.last_block_id == wire.decode_block(blocks[0]).block_id and not ledger._prepared
+    large = one.build_block(TIME_MS + 9_000, "v1", [CHAIN.tx(item("big", body={"title": "x" * 9_000}))])
+    assert len(large) > 4_000 and list(one._prepared) == [large]
 
 
 def test_another_node_comes_to_the_same_state(tmp_path: Path) -> None:

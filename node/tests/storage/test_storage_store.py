@@ -81,6 +81,18 @@ def test_durability_is_switched_on(tmp_path: Path) -> None:
     store.close()
 
 
+def test_the_pages_in_memory_are_bounded(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    store.commit(write(1))
+    frozen = store.frozen()
+    # negative: in KiB, where a positive number counts pages
+    found = [one._db.execute("PRAGMA cache_size").fetchone()[0] for one in (store, frozen)]
+    assert found == [-64 * 1024, -4 * 1024]
+    assert store._db.execute("PRAGMA mmap_size").fetchone() == (0,)
+    frozen.close()
+    store.close()
+
+
 @pytest.mark.parametrize("height", [0, 1, 3])
 def test_a_commit_out_of_order_changes_nothing(tmp_path: Path, height: int) -> None:
     store = Store(tmp_path / "s.db")
