@@ -35,7 +35,7 @@ bench: setup ## print the benches' JSON
 	@tools/bench
 
 simulate: setup ## run the consensus simulator over SEEDS seeds
-	@PYTHONPATH=node .venv/bin/python -m tests.simulation.run --seeds $(SEEDS)
+	@PYTHONPATH=node .venv/bin/python -m tests.simulation.run --seeds $(SEEDS) --jobs $$(nproc)
 
 fuzz: setup ## fuzz the node's decoders and its RPC for SECONDS
 	@tools/fuzz --seconds $(SECONDS)

@@ -5,9 +5,10 @@ One file, for one height. It starts with a head (magic, height) and goes on with
     length u32 | crc32 of the length u32 | crc32 of the payload u32 | payload
 
 The length has a check of its own, so that a flipped length can't pass for the end of the file. A frame that
-the file ends in the middle of is a torn tail: the process died while writing, the record was never acted on,
-and opening cuts it off. Damage anywhere else is refused with its place (Tendermint, arXiv 1807.04938: a node
-that forgets what it sent may equivocate).
+the file ends in the middle of, or from the middle of which on there is nothing but zeros, is a torn tail: the
+process or the power died while writing, the record was never acted on, and opening cuts it off. Damage
+anywhere else is refused with its place (Tendermint, arXiv 1807.04938: a node that forgets what it sent may
+equivocate).
 """
 
 from __future__ import annotations
@@ -112,21 +113,23 @@ def _read_head(path: Path, raw: bytes) -> int:
 def _read_frames(path: Path, raw: bytes) -> tuple[list[bytes], int]:
     records: list[bytes] = []
     offset = _HEAD.size
-    while offset < len(raw):
+    # a file system may have grown the file before it wrote all of the tail: that is zeros then
+    written = len(raw.rstrip(b"\0"))
+    while offset < written:
         if len(raw) - offset < _FRAME.size:
             break  # torn in the frame's head
         length, length_check, check = _FRAME.unpack_from(raw, offset)
         if length_check != zlib.crc32(raw[offset : offset + 4]):
-            if not any(memoryview(raw)[offset:]):
-                break  # a tail that the file system filled with zeros
+            if offset + _FRAME.size >= written:
+                break  # torn in the frame's head, with zeros after it
             raise WalCorruptError(path, offset, "a record's length does not match its checksum")
         end = offset + _FRAME.size + length
         if end > len(raw):
             break  # torn in the payload
         payload = raw[offset + _FRAME.size : end]
         if check != zlib.crc32(payload):
-            if end == len(raw):
-                break  # the last record: its bytes were allocated, but not all written
+            if end >= written:
+                break  # the last record that was written: not all of it was
             raise WalCorruptError(path, offset, "a record does not match its checksum")
         records.append(payload)
         offset = end

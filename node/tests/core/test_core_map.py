@@ -14,7 +14,8 @@ from provnode.core.machine import Machine
 from provnode.core.types import ValidatorSet
 from provnode.core.votes import VoteKeeper
 from tests.core.story import retell
-from tests.simulation.mutants import SIMULATED, TOLD, plant
+from tests.simulation.mutants import SIMULATED, TOLD
+from tests.simulation.planting import planted
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "node.md"
 STORIES = Path(__file__).parent / "stories"
@@ -91,12 +92,8 @@ def test_the_stories_of_a_row_find_its_faults_and_each_is_needed(row: Row) -> No
     told = {name: (STORIES / f"{name}.txt").read_text(encoding="utf-8") for name in row.stories}
     useful: set[str] = set()
     for name in row.mutants:
-        core = plant(MUTANTS[name])
-        found = {
-            story
-            for story, text in told.items()
-            if retell(text, core.machine, core.equal_validators(4)) != text
-        }
+        with planted(MUTANTS[name]):
+            found = {story for story, text in told.items() if retell(text) != text}
         assert found, f"no story of its row finds: {name}"
         useful |= found
     assert useful == set(told), "a story that finds nothing here is named"

@@ -7,7 +7,8 @@ from provnode.core.machine import Machine
 from tests.core.story import FOUR
 from tests.model.explore import explore
 from tests.model.local import Locals, Setting, ViolationError
-from tests.simulation.mutants import SIMULATED, TOLD, plant
+from tests.simulation.mutants import SIMULATED, TOLD
+from tests.simulation.planting import planted
 
 MUTANTS = {mutant.name: mutant for mutant in (*SIMULATED, *TOLD)}
 # those of safety that two rounds are enough for, and what is seen of each
@@ -40,9 +41,8 @@ def test_both_blocks_are_decided_in_both_rounds() -> None:
 
 @pytest.mark.parametrize("name", FOUND)
 def test_a_planted_fault_is_found(name: str) -> None:
-    core = plant(MUTANTS[name])
-    with pytest.raises(ViolationError, match=FOUND[name]):
-        explore(Setting(core.machine, core.equal_validators(4), "v2", 1))
+    with planted(MUTANTS[name]), pytest.raises(ViolationError, match=FOUND[name]):
+        explore(Setting(Machine, FOUR, "v2", 1))
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,5 @@ def test_a_planted_fault_is_found(name: str) -> None:
     ["a new block is prevoted in spite of the lock (line 23)", "two thirds are a quorum"],
 )
 def test_agreement_alone_shows_a_fork(name: str) -> None:
-    core = plant(MUTANTS[name])
-    with pytest.raises(ViolationError, match="two blocks are decided"):
-        explore(Setting(core.machine, core.equal_validators(4), "v2", 1, rules=False))
+    with planted(MUTANTS[name]), pytest.raises(ViolationError, match="two blocks are decided"):
+        explore(Setting(Machine, FOUR, "v2", 1, rules=False))

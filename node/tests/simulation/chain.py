@@ -1,122 +1,158 @@
-"""A fake ledger: blocks without content, signatures without curves; and the invariants."""
+"""A chain for the simulation: its genesis, its transactions, and signatures without curves."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
 
-import msgspec
-from provnode import wire
-from provnode.core.types import Certificate, Proposal, ValidatorSet, Vote
-from provnode.crypto.hashing import digest, pack
+from provnode.core.types import Validator
+from provnode.crypto.hashing import sm3
+from provnode.crypto.provider import Provider
+from provnode.ledger.app import Ledger
+from provnode.ledger.canonical import Json
+from provnode.ledger.changes import approve, change_json
+from provnode.ledger.genesis import Genesis, parse_genesis
+from provnode.ledger.membership import EARLIEST, Action, Change, Place
+from provnode.ledger.objects import PROTOCOL
+from provnode.ledger.transactions import sign_transaction
+from tests.simulation.world import EPOCH_MS
 
-GENESIS = bytes(32)
-
-
-class InvariantError(AssertionError):
-    """The consensus did what it must never do."""
+PARAMS = {
+    "max_block_bytes": 1_000_000,
+    "max_tx_bytes": 65_536,
+    "block_interval_ms": 100,
+    "propose_timeout_ms": 200,
+    "vote_timeout_ms": 100,
+    "timeout_delta_ms": 100,
+}
+_MOST_ORGANISATIONS = 7
 
 
 @dataclass(frozen=True, slots=True)
-class FakeBlock:
-    """`sound` stands for everything that makes a ledger take a block."""
+class Key:
+    """A key that is nothing but its public part: by agreement, only its owner signs with it."""
 
-    height: int
-    parent: bytes
-    proposer: str
-    nonce: int
-    sound: bool
+    public: bytes
 
 
-def encode(block: FakeBlock) -> bytes:
-    """The block's bytes."""
-    return pack([block.height, block.parent, block.proposer, block.nonce, block.sound])
+@lru_cache(maxsize=4096)
+def key_of(name: str) -> Key:
+    """The key of that name."""
+    return Key(b"\x04" + hashlib.sha512(name.encode()).digest())
 
 
-def decode(raw: bytes) -> FakeBlock:
-    """The block of these bytes."""
-    return FakeBlock(*msgspec.msgpack.decode(raw))
+class Keyed:
+    """Signatures that hold for one message and key, at a thousandth of the cost of SM2."""
+
+    name = "keyed"
+
+    def public_key(self, key: Key) -> bytes:
+        """The public part."""
+        return key.public
+
+    def sign(self, key: Key, message: bytes) -> bytes:
+        """A signature."""
+        return hashlib.blake2b(message, key=key.public[1:], digest_size=32).digest()
+
+    def verify(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
+        """Whether the signature holds."""
+        return signature == hashlib.blake2b(message, key=public_key[1:], digest_size=32).digest()
+
+    def hash(self, data: bytes) -> bytes:
+        """The hash of the chain."""
+        return sm3(data)
+
+    def hash_batch(self, messages: Sequence[bytes], prefix: bytes = b"") -> list[bytes]:
+        """`hash` of the prefix and each."""
+        return [sm3(prefix + message) for message in messages]
+
+    def verify_batch(self, items: Sequence[tuple[bytes, bytes, bytes]]) -> list[bool]:
+        """`verify` of each."""
+        return [self.verify(*item) for item in items]
 
 
-def block_id(raw: bytes) -> bytes:
-    """The block's id."""
-    return digest(b"fake.block", raw)
+PROVIDER = cast(Provider, Keyed())
 
 
-def sign(name: str, message: bytes) -> bytes:
-    """A signature that only this simulation's owner of the name makes."""
-    return digest(b"fake.signature", pack([name, message]))
+def organisation_of(number: int, validators: int) -> str:
+    """Validators belong to organisations by turns."""
+    return f"o{number % min(validators, _MOST_ORGANISATIONS) + 1}"
 
 
-def certifies(certificate: Certificate, height: int, id_: bytes, validators: ValidatorSet) -> bool:
-    """Whether a certificate is one: a quorum of precommits, each by another validator, each signed."""
-    if (certificate.height, certificate.block_id) != (height, id_):
-        return False
-    message = wire.precommit_sign_bytes(GENESIS, certificate)
-    names = [entry.validator for entry in certificate.signatures]
-    members = [validators.get(name) for name in names]
-    power = sum(member.power for member in members if member is not None)
-    return (
-        None not in members
-        and names == sorted(set(names))
-        and power * 3 > sum(member.power for member in validators) * 2
-        and all(entry.signature == sign(entry.validator, message) for entry in certificate.signatures)
-    )
+@lru_cache(maxsize=64)
+def make_genesis(powers: tuple[int, ...]) -> Genesis:
+    """A chain of validators v01, v02, … of these powers."""
+    number = len(powers)
+    members = {f"v{at + 1:02}": organisation_of(at, number) for at in range(number)}
+    organisations = sorted(set(members.values()))
+    document: dict[str, Any] = {
+        "format": 1,
+        "network": "simulated",
+        "chain_id": "simulated",
+        "time_ms": EPOCH_MS - 1_000,
+        "organisations": [
+            {"name": name, "title": name, "uscc": "91330000000000000X", "role": "operator"}
+            for name in organisations
+        ],
+        "validators": [
+            {"name": name, "organisation": whose, "public_key": key_of(name).public.hex(), "power": power}
+            for (name, whose), power in zip(members.items(), powers, strict=True)
+        ],
+        "signers": [
+            {"id": f"c@{name}", "organisation": name, "public_key": key_of(f"c@{name}").public.hex()}
+            for name in organisations
+        ],
+        "params": PARAMS,
+        "schemas": {"note": {"type": "object"}},
+    }
+    return parse_genesis(document)
 
 
-@dataclass
-class Witness:
-    """Sees everything that honest replicas sign and commit. Raises InvariantError."""
+def make_note(genesis: Genesis, number: int) -> bytes:
+    """A client's transaction: it creates an object."""
+    content: Json = {
+        "type": "note",
+        "object_id": f"n-{number}",
+        "version": 0,
+        "operation": "create",
+        "timestamp": EPOCH_MS // 1000,
+    }
+    model: Json = {"protocol": PROTOCOL, "version": "1.0"}
+    body: Json = {"header": {"model": model, "content": content}, "body": {}}
+    return _signed(genesis, "object", body)
 
-    validators: ValidatorSet
-    honest: frozenset[str]
-    decided: dict[int, bytes] = field(default_factory=dict)
-    signed: dict[tuple[str, str, int, int], object] = field(default_factory=dict)
-    evidence: int = 0
-    rounds: int = 0
 
-    def saw_vote(self, vote: Vote) -> None:
-        """No honest validator votes twice in a step."""
-        self._once((vote.validator, vote.type.name, vote.height, vote.round), vote.block_id)
+def make_change(genesis: Genesis, change: Change) -> bytes:
+    """A change of the membership that every organisation approves."""
+    names = sorted(genesis.organisations)
+    approvals: list[Json] = [
+        approve(PROVIDER, cast(Any, key_of(f"c@{name}")), f"c@{name}", genesis, change) for name in names
+    ]
+    return _signed(genesis, "membership", {"change": change_json(change), "approvals": approvals})
 
-    def saw_proposal(self, proposal: Proposal) -> None:
-        """No honest validator proposes twice in a round, or out of turn."""
-        key = (proposal.proposer, "PROPOSAL", proposal.height, proposal.round)
-        self._once(key, (proposal.block_id, proposal.valid_round))
-        if self.validators.proposer(proposal.height, proposal.round) != proposal.proposer:
-            raise InvariantError(f"{proposal.proposer} proposed out of turn in round {proposal.round}")
 
-    def saw_evidence(self, first: Vote, second: Vote) -> None:
-        """No honest validator is accused, and the two votes prove what they say."""
-        step = (first.validator, first.type, first.height, first.round)
-        if first.validator in self.honest or step != (
-            second.validator,
-            second.type,
-            second.height,
-            second.round,
-        ):
-            raise InvariantError(f"false evidence: {first} {second}")
-        if first.block_id == second.block_id:
-            raise InvariantError(f"no evidence: {first} {second}")
-        self.evidence += 1
+def plan_change(ledger: Ledger, action: Action, name: str, later: int) -> Change | None:
+    """The change to the membership as it stands; None where the node is not in a state for it."""
+    membership = ledger.membership
+    every = {one.name: one for one in (*membership.active, *membership.suspended)}
+    number = len(ledger.genesis.validators)
+    if action is Action.ADD:
+        validator = Validator(name, organisation_of(int(name[1:]) - 1, number), key_of(name).public)
+    elif name not in every:
+        return None
+    elif action is Action.REKEY:
+        old = every[name]
+        validator = Validator(name, old.organisation, key_of(f"{name}+").public, old.power)
+    else:
+        validator = every[name]
+    place = Place("192.0.2.1", 26656) if action is Action.ADD else None
+    height = ledger.height + 1 + EARLIEST + later
+    return Change(action, validator, height, membership.sequence + 1, place)
 
-    def saw_double_proposal(self, first: Proposal, second: Proposal) -> None:
-        """No honest proposer is accused, and the two proposals prove what they say."""
-        one, other = ((found.proposer, found.height, found.round) for found in (first, second))
-        if first.proposer in self.honest or one != other or first.block_id == second.block_id:
-            raise InvariantError(f"false evidence: {first} {second}")
-        self.evidence += 1
 
-    def saw_commit(self, name: str, raw: bytes, parent: bytes, certificate: Certificate) -> None:
-        """Agreement, validity, and a certificate that convinces a stranger."""
-        block, id_ = decode(raw), block_id(raw)
-        if self.decided.setdefault(block.height, id_) != id_:
-            raise InvariantError(f"{name} committed another block at height {block.height}")
-        if not block.sound or block.parent != parent:
-            raise InvariantError(f"{name} committed an unsound block at height {block.height}")
-        if not certifies(certificate, block.height, id_, self.validators):
-            raise InvariantError(f"{name} committed height {block.height} without a certificate")
-        self.rounds = max(self.rounds, certificate.round)
-
-    def _once(self, key: tuple[str, str, int, int], value: object) -> None:
-        if self.signed.setdefault(key, value) != value:
-            raise InvariantError(f"signed twice: {key}")
+def _signed(genesis: Genesis, kind: str, body: Json) -> bytes:
+    signer = f"c@{min(genesis.organisations)}"
+    return sign_transaction(PROVIDER, cast(Any, key_of(signer)), signer, genesis.hash, kind, body)[0]

@@ -1,148 +1,111 @@
-"""Faults planted in copies of the core's sources: each must be found, or the tests prove little."""
+"""Faults planted in the node: each must be found, or the tests prove little."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
-
-from provnode.core import guard, machine, types, votes
-from tests.simulation.replica import Core
-
-_MODULES = {"guard": guard, "machine": machine, "types": types, "votes": votes}
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A fault: in `module`, `old`, which is there once, becomes `new`."""
-
-    name: str
-    module: str
-    old: str
-    new: str
-
-
-def plant(mutant: Mutant) -> Core:
-    """The core with that one fault; the shipped modules stay as they are."""
-    source = Path(str(_MODULES[mutant.module].__file__)).read_text(encoding="utf-8")
-    assert source.count(mutant.old) == 1, f"{mutant.name}: the place to change is not there once"
-    changed = _load(mutant.module, source.replace(mutant.old, mutant.new))
-    match mutant.module:
-        case "machine":
-            return Core(machine=changed.Machine)
-        case "types":
-            return Core(validators=changed.ValidatorSet)
-        case "guard":
-            changed.GuardError = guard.GuardError  # type: ignore[attr-defined] # the one that is caught
-            return Core(decide=changed.decide)
-        case _:
-            copy = _load("machine", Path(str(machine.__file__)).read_text(encoding="utf-8"))
-            copy.VoteKeeper = changed.VoteKeeper  # type: ignore[attr-defined] # looked up when it is made
-            return Core(machine=copy.Machine)
-
-
-def _load(name: str, source: str) -> ModuleType:
-    module = ModuleType(f"planted_{name}")
-    sys.modules[module.__name__] = module  # dataclasses look their module up
-    exec(compile(source, f"planted {name}", "exec"), module.__dict__)  # noqa: S102 - our own source
-    return module
-
+from tests.simulation.planting import Mutant
 
 # found by the simulator, which knows nothing of the rules but what must never happen
 SIMULATED = (
     Mutant(
         "a new block is prevoted in spite of the lock (line 23)",
-        "machine",
+        "core.machine",
         "        free = self.locked is None or self.locked[1] == proposal.block_id\n",
         "        free = True\n",
     ),
     Mutant(
         "the lock is not kept (line 38)",
-        "machine",
+        "core.machine",
         "            self.locked = (self.round, block_id)\n",
         "",
     ),
     Mutant(
         "the valid value is not kept (line 42)",
-        "machine",
+        "core.machine",
         "        self.valid = (self.round, block_id)\n",
         "",
     ),
     Mutant(
         "the valid value is not proposed (line 16)",
-        "machine",
+        "core.machine",
         "            if self.valid is not None:\n",
         "            if False:\n",
     ),
     Mutant(
         "one prevote makes a lock (line 36)",
-        "machine",
+        "core.machine",
         "block_id = self._votes.quorum_block(self.round, VoteType.PREVOTE)",
         "block_id = next((v.block_id for v in self.votes(self.round, VoteType.PREVOTE) if v.block_id), None)",
     ),
     Mutant(
         "prevotes decide (line 49)",
-        "machine",
+        "core.machine",
         "block_id = self._votes.quorum_block(round_, VoteType.PRECOMMIT)",
         "block_id = self._votes.quorum_block(round_, VoteType.PREVOTE)",
     ),
     Mutant(
         "no timeout of the proposal (line 57)",
-        "machine",
+        "core.machine",
         "if step == Step.PROPOSE and self.step == Step.PROPOSE:",
         "if False:",
     ),
     Mutant(
         "no timeout of prevotes (line 61)",
-        "machine",
+        "core.machine",
         "elif step == Step.PREVOTE and self.step == Step.PREVOTE:",
         "elif False:",
     ),
     Mutant(
         "no timeout of precommits (line 65)",
-        "machine",
+        "core.machine",
         "            self._start_round(self.round + 1)",
         "            pass",
     ),
     Mutant(
-        "the prevote timer never starts (line 34)", "machine", "        self._schedule(Step.PREVOTE)\n", ""
+        "the prevote timer never starts (line 34)",
+        "core.machine",
+        "        self._schedule(Step.PREVOTE)\n",
+        "",
     ),
     Mutant(
         "two thirds are a quorum",
-        "types",
+        "core.types",
         "self.total_power * 2 // 3 + 1",
         "self.total_power * 2 // 3",
     ),
-    Mutant("all are needed for a quorum", "types", "self.total_power * 2 // 3 + 1", "self.total_power"),
-    Mutant("the turn does not pass on", "types", "(height + round_) * stride", "height * stride"),
+    Mutant("all are needed for a quorum", "core.types", "self.total_power * 2 // 3 + 1", "self.total_power"),
+    Mutant("the turn does not pass on", "core.types", "(height + round_) * stride", "height * stride"),
     Mutant(
         "a vote counts each time that it comes",
-        "votes",
+        "core.votes",
         "        elif not tally.holds(vote):\n",
         "        else:\n            tally.first(vote, validator.power)\n        if False:\n",
     ),
     Mutant(
         "an equivocator's second vote never counts (line 28)",
-        "votes",
+        "core.votes",
         "                tally.another(vote, validator.power)\n",
         "                pass\n",
     ),
     Mutant(
         "a certificate holds votes for other blocks",
-        "votes",
+        "core.votes",
         "for v in held if v.block_id == block_id)\n        return Certificate",
         "for v in held)\n        return Certificate",
     ),
     Mutant(
         "any quorum is a quorum for nil (line 44)",
-        "votes",
+        "core.votes",
         "tally.power.get(block_id, 0) >= self._validators.quorum",
         "tally.voted >= self._validators.quorum",
     ),
-    Mutant("the guard lets everything pass", "guard", "if last is None or place > last.place:", "if True:"),
     Mutant(
-        "the guard does not look at the step", "guard", "place > last.place:", "place[:2] >= last.place[:2]:"
+        "the guard lets everything pass", "core.guard", "if last is None or place > last.place:", "if True:"
+    ),
+    Mutant(
+        "the guard does not look at the step",
+        "core.guard",
+        "place > last.place:",
+        "place[:2] >= last.place[:2]:",
     ),
 )
 
@@ -150,112 +113,112 @@ SIMULATED = (
 TOLD = (
     Mutant(
         "a valid round never opens the lock (line 29)",
-        "machine",
+        "core.machine",
         "locked is None or locked[0] <= proposal.valid_round or",
         "locked is None or",
     ),
     Mutant(
         "any valid round opens the lock (line 29)",
-        "machine",
+        "core.machine",
         "locked[0] <= proposal.valid_round or",
         "locked[0] >= 0 or",
     ),
     Mutant(
         "a valid round is believed without its prevotes (line 28)",
-        "machine",
+        "core.machine",
         "        if not self._votes.quorum_for(proposal.valid_round, VoteType.PREVOTE, proposal.block_id):\n"
         "            return False\n",
         "",
     ),
     Mutant(
         "the valid round is not told (line 19)",
-        "machine",
+        "core.machine",
         "self._propose(self.valid[1], self.valid[0])",
         "self._propose(self.valid[1], -1)",
     ),
     Mutant(
         "an unsound block is decided (line 50)",
-        "machine",
+        "core.machine",
         "if block_id is not None and block_id in self._valid_blocks:",
         "if block_id is not None:",
     ),
     Mutant(
         "earlier rounds decide nothing (line 49)",
-        "machine",
+        "core.machine",
         "for round_ in self._votes.rounds():",
         "for round_ in (self.round,):",
     ),
     Mutant(
         "a late timer votes again (line 62)",
-        "machine",
+        "core.machine",
         "elif step == Step.PREVOTE and self.step == Step.PREVOTE:",
         "elif step == Step.PREVOTE:",
     ),
     Mutant(
         "a timer of another round counts (line 58)",
-        "machine",
+        "core.machine",
         "        if (height, round_) != (self.height, self.round):\n            return\n        if step",
         "        if step",
     ),
     Mutant(
         "the precommit timer never starts (line 47)",
-        "machine",
+        "core.machine",
         "        self._schedule(Step.PRECOMMIT)\n",
         "",
     ),
     Mutant(
         "timers do not grow",
-        "machine",
+        "core.machine",
         "ms = base + self.round * self._params.delta_ms",
         "ms = base",
     ),
     Mutant(
         "anyone may propose (line 22)",
-        "machine",
+        "core.machine",
         "if proposal.proposer != self.validators.proposer(self.height, round_):",
         "if False:",
     ),
     Mutant(
         "the last proposal of a round counts",
-        "machine",
+        "core.machine",
         "first, found = self._proposals.setdefault(round_, (proposal, valid))",
         "self._proposals[round_] = first, found = (proposal, valid)",
     ),
-    Mutant("one alone leads to another round (line 55)", "types", "(self.total_power + 2) // 3", "1"),
+    Mutant("one alone leads to another round (line 55)", "core.types", "(self.total_power + 2) // 3", "1"),
     Mutant(
         "no round is skipped (line 55)",
-        "votes",
+        "core.votes",
         "            if power >= self._validators.minority:\n                return round_",
         "            if False:\n                return round_",
     ),
     Mutant(
         "each vote of an equivocator counts",
-        "votes",
+        "core.votes",
         "            if tally.support.get(vote.block_id, 0) >= self._validators.minority:\n"
         "                tally.another",
         "            if True:\n                tally.another",
     ),
     Mutant(
         "equivocation goes unreported",
-        "votes",
+        "core.votes",
         "                return Conflict(first, vote)\n",
         "                return None\n",
     ),
     Mutant(
         "two proposals of a round go unreported",
-        "machine",
+        "core.machine",
         "            self._out.append(DoubleProposal(first, proposal))\n",
         "            pass\n",
     ),
     Mutant(
         "each proposal beyond the first is reported",
-        "machine",
+        "core.machine",
         'proposal.block_id and self._once("double proposal", round_):',
         "proposal.block_id:",
     ),
     Mutant(
         "strangers vote",
-        "votes",
+        "core.votes",
         "        if validator is None or vote.round < 0:\n            return None",
         "        if validator is None:\n            validator = self._validators.validators[0]",
     ),

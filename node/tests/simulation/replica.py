@@ -1,295 +1,389 @@
-"""An honest node in the simulation: the real machine, guard and resending, on a fake disk."""
+"""A node in the simulation: all of the real one but its curves, sockets, threads and disk.
+
+Consensus, ledger, mempool, evidence, logs, guard, gossip and block sync are the shipped ones. What this file
+adds is what `ops.node` and `net.peers` are otherwise: it puts the parts together, and passes on what they
+say.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from itertools import count
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any, cast
 
 from provnode import wire
-from provnode.core.events import (
-    Commit,
-    DoubleProposal,
-    DoubleVote,
-    Effect,
-    Event,
-    Params,
-    ProposalReceived,
-    RequestValue,
-    ScheduleTimeout,
-    SendProposal,
-    SendVote,
-    Start,
-    TimeoutFired,
-    ValueReady,
-    VoteReceived,
-)
-from provnode.core.guard import GuardError, Signed, decide
 from provnode.core.machine import Machine
-from provnode.core.types import Certificate, Proposal, ValidatorSet, Vote
-from provnode.net.resend import missing, round_state
-from tests.core.story import make_validators
-from tests.simulation.chain import (
-    GENESIS,
-    FakeBlock,
-    Witness,
-    block_id,
-    certifies,
-    decode,
-    encode,
-    sign,
-)
+from provnode.core.types import Certificate, Proposal, Vote
+from provnode.ledger.app import Committed, Ledger
+from provnode.ledger.errors import TxCode, TxError
+from provnode.ledger.genesis import Genesis
+from provnode.ledger.mempool import Mempool
+from provnode.net.gossip import STALE_SECONDS, Gossip
+from provnode.net.peers import PeerSet, ProtocolError
+from provnode.ops.consensus import Consensus
+from provnode.ops.evidence import EvidencePool
+from provnode.ops.inbox import BlocksFrom, ProposalFrom, VoteFrom
+from provnode.ops.journal import Journal
+from provnode.ops.signer import Signer
+from provnode.storage.errors import StoreError
+from provnode.storage.signed import SignedStore
+from tests.simulation.chain import PROVIDER, key_of
+from tests.simulation.disk import Disk
+from tests.simulation.host import Alarm, HostClock, InlineThreads, Line, Lines, advance
+from tests.simulation.invariants import InvariantError, Witness
+from tests.simulation.network import Member, Network
+from tests.simulation.store import MemoryStore
 from tests.simulation.world import CrashedError, World
 
-
-@dataclass(frozen=True, slots=True)
-class Core:
-    """The parts of the core that are put to the test; others than the shipped ones have faults planted."""
-
-    machine: type[Machine] = Machine
-    validators: type[ValidatorSet] = ValidatorSet
-    decide: Callable[[Signed | None, tuple[int, int, int], bytes], bytes | None] = decide
-    # whether what led to a proposal is on the disk before the proposal leaves, as it has to be for votes
-    sync_proposals: bool = True
-
-    def equal_validators(self, number: int) -> ValidatorSet:
-        """v1, v2, … of equal power."""
-        return self.validators(make_validators({f"v{n}": 1 for n in range(1, number + 1)}).validators)
-
-
-PARAMS = Params(propose_ms=200, vote_ms=100, delta_ms=100)
-INTERVAL_MS = 50
-GOSSIP_MS = 250
-_EARLY = 100
+TICK_MS = 50
+_RESTART_MS = 1_000
+_BAN_MS = 30_000
+LOG, SIGNED, STORE = "consensus.wal", "last-signed.json", "chain.sqlite"
+FILES = (LOG, SIGNED, STORE)
 
 
 class Replica:
-    """What survives a crash: `chain`, `log` up to `synced`, `last_signed`. The rest is memory."""
+    """What survives a crash: `store`, and what is on `disk`. The rest is memory."""
 
-    def __init__(self, name: str, world: World, witness: Witness, core: Core) -> None:
-        self.name = name
-        self.chain: list[tuple[bytes, Certificate]] = []
-        self.log: list[Event | bytes] = []
-        self.log_height = 1
-        self.synced = 0
-        self.last_signed: Signed | None = None
-        self.fuse: int | None = None
-        # its log's disk keeps nothing over a crash; what it signed last lies elsewhere
-        self.forgetful = False
+    def __init__(
+        self, address: str, name: str, genesis: Genesis, world: World, network: Network, witness: Witness
+    ) -> None:
+        self.address, self.name, self.genesis = address, name, genesis
         self.up = False
-        self._world = world
-        self._witness = witness
-        self._core = core
-        self._nonces = count()
+        self.fuse: int | None = None
+        self._fuse_once_signed: int | None = None
+        self.slow_ms = 0
+        # its log's disk keeps nothing over a crash
+        self.forgetful = False
+        self.crashes = 0
+        self.random = world.chance(address)
+        self.store = MemoryStore()
+        self.disk = Disk(self.random, self.boundary, self._renamed)
+        self.clock = HostClock(world, self._ring)
+        self.world, self.network, self.witness = world, network, witness
         self._life = 0
-        self._boot()
-        self._gossip()
+        self._banned: dict[str, int] = {}
+        self._down_ms: int | None = None
+        self._lines = Lines(self)
+        network.members[address] = self
+
+    def calm(self) -> None:
+        """All faults of this host are over."""
+        self.fuse, self._fuse_once_signed, self.slow_ms = None, None, 0
+        self.clock.set(0, 1.0)
+        self.disk.refuses, self.store.refuses = frozenset(), False
 
     @property
     def height(self) -> int:
         """The newest height on the disk."""
-        return len(self.chain)
+        return self.store.height()
 
     @property
-    def tip(self) -> bytes:
-        """The id of the newest block."""
-        return block_id(self.chain[-1][0]) if self.chain else GENESIS
+    def oldest(self) -> int:
+        """The height of the oldest block that is kept: all are."""
+        return min(self.height, 1)
 
     # --- life and death
 
-    def down(self) -> None:
-        """The process ended: the log's tail that was not synced may be lost, in whole or in part."""
-        self.up = False
-        self.fuse = None
-        self._life += 1
-        del self.log[0 if self.forgetful else self._world.random.randint(self.synced, len(self.log)) :]
-        self.synced = len(self.log)
-        self._world.after(self._world.random.randint(20, 1500), self._boot, self)
-
-    def _boot(self) -> None:
-        self.up = True
-        self._early: list[wire.Message] = []
-        # a crash between a commit and the log's renewal leaves the old height's log
-        self._begin(self.log if self.log_height == self.height + 1 else ())
-
-    def _begin(self, log: Iterable[Event | bytes] = ()) -> None:
-        """A new machine, brought to where the log of its height ends; then what it asked for is done again.
-
-        The guard decides what may be said again: the same words may, others may not.
-        """
-        self._life += 1
-        self.machine = self._core.machine(self._witness.validators, self.name, self.height + 1, PARAMS)
-        self.blocks: dict[bytes, bytes] = {}
-        self.log, self.log_height = list(log), self.height + 1
-        self.synced = len(self.log)
-        effects: list[Effect] = []
-        for record in self.log:
-            if isinstance(record, bytes):
-                self.blocks[block_id(record)] = record
-            else:
-                effects += self.machine.handle(record)
-        self._work(effects, ())
-        self._later(INTERVAL_MS, Start())
-        early, self._early = self._early, []
-        for message in early:
-            self.receive("", message)
-
-    def _later(self, ms: int, event: Event) -> None:
-        life = self._life
-        self._world.after(ms, lambda: self._feed(event) if life == self._life else None, self)
-
-    def _may_crash(self) -> None:
+    def boundary(self) -> None:
+        """The process may end here."""
         if self.fuse is not None:
             self.fuse -= 1
             if self.fuse < 0:
                 raise CrashedError
 
+    def end_soon(self, boundaries: int, down_ms: int, *, once_signed: bool) -> None:
+        """The process will end after so many boundaries, or those after it signed next, and start again."""
+        if self.up:
+            self._down_ms = down_ms
+            if once_signed:
+                self._fuse_once_signed = boundaries
+            else:
+                self.fuse = boundaries
+
+    def _renamed(self, name: str) -> None:
+        if name == SIGNED and self._fuse_once_signed is not None:
+            self.fuse, self._fuse_once_signed = self._fuse_once_signed, None
+
+    def down(self) -> None:
+        """The process ended."""
+        self.up, self.fuse, self._fuse_once_signed = False, None, None
+        self.crashes += 1
+        self._life += 1
+        self.disk.crash(forgetful=LOG if self.forgetful else "")
+        for other in self.network.members.values():
+            if isinstance(other, Replica) and other.up:
+                other.gossip.on_lost(cast(Any, Line(other, self.name, self.address)))
+        self.world.after(self._down_ms or _RESTART_MS, self.boot, owner=self)
+
+    def boot(self) -> None:
+        """Start the process with what is on the disk."""
+        if self.up:
+            return
+        self._life += 1
+        self._busy = self._due = False
+        self._wake_at = 0
+        self._banned = {}
+        genesis, provider = self.genesis, PROVIDER
+        try:
+            self.ledger = Ledger(self.store, genesis, provider)
+            self.mempool = Mempool(self.ledger, clock_ms=self.clock.now_ms)
+            self.evidence = EvidencePool(self.disk.path("evidence"), self.ledger, genesis.hash, provider)
+            journal = Journal(self.disk.path(LOG), self.ledger.height + 1)
+            keys = cast(Any, [key_of(self.name), key_of(f"{self.name}+")])
+            signer = Signer(self.name, keys, provider, SignedStore(self.disk.path(SIGNED)), genesis.hash)
+        except StoreError as error:
+            if error.code not in {"disk_full", "io"}:
+                raise InvariantError(f"{self.address} can't start: {error}") from error
+            self.world.after(_RESTART_MS, self.boot, owner=self)
+            return
+        self.threads = InlineThreads(self.boundary)
+        self.gossip = Gossip(
+            self, genesis.network, genesis.hash, "1", lambda: self.ledger.validators, self.clock.monotonic
+        )
+        self.gossip.attach(cast(PeerSet, self._lines))
+        self.consensus = Consensus(
+            self.ledger,
+            self.mempool,
+            signer,
+            journal,
+            self.threads,
+            self,
+            provider,
+            self.evidence,
+            self.clock,
+        )
+        self.up = True
+        self.witness.saw_start(self)
+        self._connect()
+        self._tick(self._life)
+        self._spread(self._life)
+        self._busy = True
+        self._go_on(self._life, self.consensus.replay(), exclusive=True)
+
+    def _connect(self) -> None:
+        for other in self.network.members.values():
+            if not isinstance(other, Replica) or other is self or not other.up or other.name == self.name:
+                continue
+            if not self.network.reaches(self.address, other.address):
+                continue
+            for here, there in ((self, other), (other, self)):
+                self.world.after(1, here.meet, there, there.gossip.hello(), owner=here)
+
+    def meet(self, other: Replica, hello: bytes) -> None:
+        """A connection to another node was made."""
+        if self.up:
+            self.gossip.check_hello(other.name, hello)
+            self.gossip.on_connected(cast(Any, Line(self, other.name, other.address)))
+
+    # --- work
+
+    def _ring(self, alarm: Alarm, call: Callable[..., None], args: tuple[object, ...]) -> None:
+        # timers of an earlier life are those of another consensus: nobody looks into its inbox
+        if not alarm.cancelled:
+            call(*args)
+            self.world.after(0, self.poke, self._life, owner=self)
+
+    def poke(self, life: int) -> None:
+        """There is something to do: at once, or when this host gets round to it."""
+        if not self.up or life != self._life or self._busy or self._due:
+            return
+        if self.slow_ms:
+            self._due = True
+            self.world.after(self.slow_ms, self._turn, life, owner=self)
+        else:
+            self._turn(life)
+
+    def _turn(self, life: int) -> None:
+        if not self.up or life != self._life or self._busy:
+            return
+        self._due, self._busy = False, True
+        self._go_on(life, self.consensus.turn(), exclusive=True)
+
+    def _go_on(self, life: int, work: Coroutine[Any, Any, None], *, exclusive: bool) -> None:
+        """Let a part of the node work until it is done or stands still; one of them is the consensus."""
+        if life != self._life:
+            work.close()
+            return
+        seconds = advance(work)
+        if seconds is not None:
+            again = partial(self._go_on, life, work, exclusive=exclusive)
+            self.world.after(self.clock.ms(seconds), again, owner=self)
+        elif exclusive:
+            self._busy = False
+            self._rest(life)
+
+    def _rest(self, life: int) -> None:
+        """Until something comes, or the consensus has a reason of its own to look again."""
+        self.witness.look_at(self)
+        inbox = self.consensus.inbox
+        if inbox.votes or inbox.proposals or inbox.blocks or inbox.timeouts:
+            self.world.after(0, self.poke, life, owner=self)
+            return
+        patience = self.consensus.patience()
+        if patience is not None:
+            at = self.world.now + self.clock.ms(patience)
+            if not self.world.now < self._wake_at <= at:
+                self._wake_at = at
+                self.world.after(at - self.world.now, self.poke, life, owner=self)
+
+    def _tick(self, life: int) -> None:
+        if life == self._life and self.up:
+            self.gossip.tick()
+            self.world.after(TICK_MS + self.slow_ms, self._tick, life, owner=self)
+
+    def _spread(self, life: int) -> None:
+        if life == self._life and self.up:
+            self._go_on(life, self.gossip.spread_stale(), exclusive=False)
+            self.world.after(self.clock.ms(STALE_SECONDS), self._spread, life, owner=self)
+
     # --- messages
 
-    def receive(self, peer: str, message: wire.Message) -> None:
+    def addresses(self) -> list[tuple[str, str]]:
+        """Everybody else's name and address, who is not shut out."""
+        now = self.world.now
+        return [
+            (member.name, address)
+            for address, member in self.network.members.items()
+            if member.name != self.name and self._banned.get(member.name, 0) <= now
+        ]
+
+    def transmit(self, target: str, body: bytes) -> None:
+        """Send to an address."""
+        self.boundary()
+        self.network.send(self, target, body)
+
+    def receive(self, source: Member, body: bytes) -> None:
         """Take a message from the network."""
-        if not self.up:
+        if not self.up or self._banned.get(source.name, 0) > self.world.now:
             return
-        match message:
-            case wire.VoteMsg(vote):
-                self._take_vote(vote, message)
-            case wire.ProposalMsg(proposal, raw):
-                self._take_proposal(proposal, raw, message)
-            case wire.RoundState():
-                for answer in missing(self.machine, self.blocks, message):
-                    self._world.send(self.name, peer, answer)
-            case wire.StatusMsg(height):
-                if height > self.height:
-                    self._world.send(self.name, peer, wire.BlockRequest(self.height + 1, 4))
-            case wire.BlockRequest(height, wanted):
-                found = tuple(self.chain[height - 1 : height - 1 + wanted])
-                self._world.send(self.name, peer, wire.BlockResponse(found))
-            case wire.BlockResponse(blocks):
-                for raw, certificate in blocks:
-                    self._take_block(raw, certificate)
+        work = self._take(Line(self, source.name, source.address), body)
+        self._go_on(self._life, work, exclusive=False)
+        inbox = self.consensus.inbox
+        if inbox.votes or inbox.proposals or inbox.blocks:
+            self.poke(self._life)
 
-    def _take_vote(self, vote: Vote, message: wire.Message) -> None:
-        if vote.height == self.machine.height + 1 and len(self._early) < _EARLY:
-            self._early.append(message)
-        if self.machine.wants(vote):
-            if vote.signature != sign(vote.validator, wire.vote_sign_bytes(GENESIS, vote)):
-                return
-            self._feed(VoteReceived(vote))
-
-    def _take_proposal(self, proposal: Proposal, raw: bytes, message: wire.Message) -> None:
-        if proposal.height == self.machine.height + 1 and len(self._early) < _EARLY:
-            self._early.append(message)
-        if not self.machine.wants_proposal(proposal):
-            return
-        signed = wire.proposal_sign_bytes(GENESIS, proposal)
-        if proposal.signature != sign(proposal.proposer, signed) or block_id(raw) != proposal.block_id:
-            return
-        valid = self.machine.proposal(proposal.round) is None and self._is_sound(raw)
-        if valid:
-            self._keep_block(raw)
-        self._feed(ProposalReceived(proposal, valid))
-
-    def _take_block(self, raw: bytes, certificate: Certificate) -> None:
-        fits = certificate.height == self.height + 1 and self._is_sound(raw)
-        if fits and certifies(certificate, self.height + 1, block_id(raw), self._witness.validators):
-            self._commit(raw, certificate)
-
-    def _is_sound(self, raw: bytes) -> bool:
-        block = decode(raw)
-        return block.sound and (block.height, block.parent) == (self.height + 1, self.tip)
-
-    def _gossip(self) -> None:
-        if self.up:
-            self._world.broadcast(self.name, round_state(self.machine))
-            self._world.broadcast(self.name, wire.StatusMsg(self.height))
-        self._world.after(GOSSIP_MS, self._gossip, self)
-
-    # --- the machine
-
-    def _feed(self, event: Event) -> None:
-        self._work((), [event])
-
-    def _work(self, effects: Iterable[Effect], events: Iterable[Event]) -> None:
-        life, waiting, todo = self._life, deque(events), deque(effects)
-        while life == self._life and (todo or waiting):
-            if todo:
-                waiting.extend(self._carry_out(todo.popleft()))
-                continue
-            event = waiting.popleft()
-            self._may_crash()
-            self.log.append(event)
-            todo.extend(self.machine.handle(event))
-
-    def _carry_out(self, effect: Effect) -> list[Event]:
-        self._may_crash()
-        match effect:
-            case RequestValue(height, round_):
-                block = FakeBlock(height, self.tip, self.name, self._nonce(), sound=True)
-                raw = encode(block)
-                self._keep_block(raw)
-                self._later(self._world.random.randint(0, 120), ValueReady(height, round_, block_id(raw)))
-            case SendProposal(proposal):
-                return self._propose(proposal)
-            case SendVote(vote):
-                return self._vote(vote)
-            case ScheduleTimeout(step, height, round_, ms):
-                self._later(ms, TimeoutFired(step, height, round_))
-            case Commit(certificate):
-                self._commit(self.blocks[certificate.block_id], certificate)
-            case DoubleVote(first, second):
-                self._witness.saw_evidence(first, second)
-            case DoubleProposal(one, other):
-                self._witness.saw_double_proposal(one, other)
-        return []
-
-    def _propose(self, unsigned: Proposal) -> list[Event]:
-        if self._core.sync_proposals:
-            self.synced = len(self.log)
-        message = wire.proposal_sign_bytes(GENESIS, unsigned)
-        signature = self._sign((unsigned.height, unsigned.round, 0), message)
-        if signature is None:
-            return []
-        proposal = replace(unsigned, signature=signature)
-        self._witness.saw_proposal(proposal)
-        raw = self.blocks[proposal.block_id]
-        self._world.broadcast(self.name, wire.ProposalMsg(proposal, raw))
-        return [ProposalReceived(proposal, valid=True)]
-
-    def _vote(self, unsigned: Vote) -> list[Event]:
-        # what led to the vote is on the disk before it leaves
-        self.synced = len(self.log)
-        message = wire.vote_sign_bytes(GENESIS, unsigned)
-        signature = self._sign((unsigned.height, unsigned.round, int(unsigned.type)), message)
-        if signature is None:
-            return []
-        vote = replace(unsigned, signature=signature)
-        self._witness.saw_vote(vote)
-        self._world.broadcast(self.name, wire.VoteMsg(vote))
-        self._may_crash()
-        return [VoteReceived(vote)]
-
-    def _sign(self, place: tuple[int, int, int], message: bytes) -> bytes | None:
+    async def _take(self, peer: Line, body: bytes) -> None:
         try:
-            known = self._core.decide(self.last_signed, place, message)
-        except GuardError:
-            return None
-        if known is not None:
-            return known
-        self.last_signed = Signed(*place, message, sign(self.name, message))
-        self._may_crash()
-        return self.last_signed.signature
+            await self.gossip.on_message(cast(Any, peer), body)
+        except ProtocolError as error:
+            self.on_violation(peer.name, error.reason, str(error))
 
-    def _keep_block(self, raw: bytes) -> None:
-        if block_id(raw) not in self.blocks:
-            self.blocks[block_id(raw)] = raw
-            self.log.append(raw)
+    def submit(self, raw: bytes) -> bool:
+        """A client's transaction; tells whether it was taken in."""
+        if not self.up:
+            return False
+        return self._offer([raw], None) == []
 
-    def _commit(self, raw: bytes, certificate: Certificate) -> None:
-        self._witness.saw_commit(self.name, raw, self.tip, certificate)
-        self.chain.append((raw, certificate))
-        self._may_crash()
-        self._begin()
+    def _offer(self, raws: Sequence[bytes], source: str | None) -> list[TxError]:
+        outcomes = self.mempool.add_many(raws)
+        taken = [raw for raw, found in zip(raws, outcomes, strict=True) if isinstance(found, bytes)]
+        if taken:
+            self.gossip.spread(taken, source)
+            self.world.after(0, self.poke, self._life, owner=self)
+        return [found for found in outcomes if isinstance(found, TxError)]
 
-    def _nonce(self) -> int:
-        return next(self._nonces)
+    # --- what the gossip asks (net.gossip.Host)
+
+    def voting(self) -> tuple[Machine, Mapping[bytes, bytes]] | None:
+        """The machine and its blocks, once the height has begun."""
+        consensus = self.consensus
+        return (consensus.machine, consensus.blocks) if consensus.started else None
+
+    def offer_vote(self, peer: str, vote: Vote) -> None:
+        """A vote came."""
+        self.consensus.inbox.put_vote(VoteFrom(peer, vote))
+
+    def offer_proposal(self, peer: str, proposal: Proposal, block: bytes) -> None:
+        """A proposal came."""
+        self.consensus.inbox.put_proposal(ProposalFrom(peer, proposal, block))
+
+    def checking(self) -> bool:
+        """Whether a proposal is being checked, or waits for that."""
+        return self.consensus.judging or bool(self.consensus.inbox.proposals)
+
+    def find_txs(self, names: Sequence[bytes]) -> list[bytes]:
+        """The waiting transactions of these names."""
+        return self.mempool.find(names)
+
+    def leaves(self, txs: Sequence[bytes]) -> list[bytes]:
+        """The leaf hashes of transactions."""
+        return self.ledger.leaves(txs)
+
+    def offer_blocks(self, peer: str, blocks: tuple[tuple[bytes, Certificate], ...]) -> None:
+        """Blocks came."""
+        self.consensus.inbox.put_blocks(BlocksFrom(peer, blocks))
+
+    async def offer_txs(self, peer: str, txs: Sequence[bytes]) -> None:
+        """Transactions came."""
+        refused = {TxCode.MALFORMED, TxCode.TOO_LARGE, TxCode.WRONG_CHAIN, TxCode.BAD_SIGNATURE}
+        for error in self._offer(txs, peer):
+            if error.code in refused:
+                raise ProtocolError("bad_transaction", str(error))
+
+    async def offer_evidence(self, peer: str, evidence: Sequence[wire.Evidence]) -> None:
+        """Evidence came."""
+        for found in evidence:
+            try:
+                new = await self.threads.durably(partial(self.evidence.add, found))
+            except wire.EvidenceError as error:
+                raise ProtocolError("bad_evidence", str(error)) from error
+            if new:
+                self.witness.saw_evidence(self, [found])
+                self.gossip.send_evidence([found], but=peer)
+
+    def pending_evidence(self) -> Sequence[wire.Evidence]:
+        """The evidence that is not in the chain yet."""
+        return self.evidence.pending()
+
+    async def stored_blocks(self, height: int, count: int, size: int) -> list[tuple[bytes, Certificate]]:
+        """Committed blocks from `height` on."""
+        return self.ledger.stored_blocks(height, count, size)
+
+    async def snapshot(self) -> bytes:
+        """No snapshots here."""
+        return b""
+
+    async def snapshot_chunk(self, height: int, index: int) -> bytes:
+        """No snapshots here."""
+        return b""
+
+    async def waiting_txs(self, size: int) -> list[bytes]:
+        """The transactions that have waited longest."""
+        return self.mempool.reap(size)
+
+    # --- what the consensus says (ops.consensus.Outlet)
+
+    def send_proposal(self, proposal: Proposal, block: bytes) -> None:
+        """This node proposes."""
+        self.witness.saw_proposal(self, proposal, block)
+        self.gossip.send_proposal(proposal, block)
+
+    def send_vote(self, vote: Vote) -> None:
+        """This node votes."""
+        self.witness.saw_vote(self, vote)
+        self.gossip.send_vote(vote)
+
+    def send_evidence(self, evidence: Sequence[wire.Evidence]) -> None:
+        """This node found misbehaviour."""
+        self.witness.saw_evidence(self, evidence)
+        self.gossip.send_evidence(evidence)
+
+    def behind(self, height: int) -> bool:
+        """Whether blocks come by sync."""
+        return self.gossip.sync.behind(height)
+
+    def on_committed(self, committed: Committed) -> None:
+        """A block is durable: whoever waits for it is told."""
+        self.witness.saw_commit(self, committed)
+        self.gossip.send_status()
+
+    def on_violation(self, peer: str, reason: str, message: str) -> None:
+        """A peer sent what no correct node sends: it is shut out."""
+        self.witness.saw_ban(self, peer, f"{reason}: {message}")
+        self._banned[peer] = self.world.now + _BAN_MS
+        self.gossip.on_lost(cast(Any, Line(self, peer, peer)))
+
+    def on_unusable(self, peer: str) -> None:
+        """The blocks of a peer do not continue this node's chain."""
+        self.gossip.sync.failed(peer, self.clock.monotonic())

@@ -1,7 +1,8 @@
 """Many seeds by hand: `python -m tests.simulation.run --seeds 1000 [--first 0] [--jobs 2] [--json]`.
 
-Progress goes to standard error. Exit code 1 when a seed finds something, which is printed with the call that
-shows it again; an interrupted run says how far it came.
+Progress goes to standard error. Exit code 1 when a seed finds something: what, and of the faults of its
+schedule those that it takes, in plain words, with the call that shows it again (`--only` says which faults of
+the seed's schedule are kept). An interrupted run says how far it came.
 """
 
 from __future__ import annotations
@@ -9,35 +10,40 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import shlex
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
-from tests.simulation.chain import InvariantError
-from tests.simulation.scenario import of_seed
+from tests.simulation.invariants import InvariantError
+from tests.simulation.scenario import simulate
+from tests.simulation.schedule import Schedule, of_seed
+from tests.simulation.shrink import shrink
 
-BATCH = 200
+BATCH = 100
 
 
 @dataclass
 class Found:
-    """What some seeds showed together."""
+    """What some seeds showed together: in all, and in how many of the runs."""
 
     seeds: int = 0
     heights: int = 0
-    crashes: int = 0
-    partitions: int = 0
-    evidence: int = 0
-    failures: list[str] = field(default_factory=list)
+    later_rounds: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    runs_with: Counter[str] = field(default_factory=Counter)
+    failures: list[int] = field(default_factory=list)
 
     def add(self, other: Found) -> None:
         """Count another run in."""
         self.seeds += other.seeds
         self.heights += other.heights
-        self.crashes += other.crashes
-        self.partitions += other.partitions
-        self.evidence += other.evidence
+        self.later_rounds += other.later_rounds
+        self.counts.update(other.counts)
+        self.runs_with.update(other.runs_with)
         self.failures += other.failures
 
 
@@ -46,15 +52,74 @@ def batch(first: int, seeds: int) -> Found:
     found = Found(seeds)
     for seed in range(first, first + seeds):
         try:
-            report = of_seed(seed)
-        except InvariantError as error:
-            found.failures.append(f"{error}; again: python -m tests.simulation.run --first {seed} --seeds 1")
+            report = simulate(of_seed(seed))
+        except InvariantError:
+            found.failures.append(seed)
         else:
             found.heights += report.heights
-            found.crashes += report.crashes
-            found.partitions += report.partitions
-            found.evidence += report.evidence
+            found.later_rounds += report.rounds > 0
+            found.counts.update(report.counts)
+            found.runs_with.update(what for what, count in report.counts.items() if count)
     return found
+
+
+def failure(schedule: Schedule) -> str | None:
+    """What a run finds."""
+    try:
+        simulate(schedule)
+    except InvariantError as error:
+        return str(error)
+    return None
+
+
+def explain(seed: int, only: Iterable[int] | None = None) -> str:
+    """What a failing seed finds, with the least of its faults that it takes, and how to see it again."""
+    schedule = of_seed(seed)
+    every = sorted(only) if only is not None else range(len(schedule.faults))
+    found = failure(schedule.only(every))
+    if found is None:
+        return f"seed {seed}: nothing is found"
+
+    def fails(places: Sequence[int]) -> bool:
+        return failure(schedule.only(places)) is not None
+
+    places = shrink(every, fails)
+    least = schedule.only(places)
+    lines = [
+        f"seed {seed}: {found}",
+        f"{len(places)} of the {len(schedule.faults)} faults are enough, "
+        f"with {len(schedule.powers)} validators of power {', '.join(map(str, schedule.powers))}:",
+        *(f"  {place}: {fault}" for place, fault in zip(places, least.faults, strict=True)),
+        f"which gives: {failure(least)}",
+        f"again: python -m tests.simulation.run --first {seed} --only {','.join(map(str, places)) or 'none'}",
+    ]
+    return "\n".join(lines)
+
+
+def sweep(first: int, seeds: int, jobs: int) -> Found:
+    """Run seeds in several processes; says on standard error how far it is."""
+    begun, total, said = time.monotonic(), Found(), 0.0
+    end = first + seeds
+    parts = [(at, min(BATCH, end - at)) for at in range(first, end, BATCH)]
+    with ProcessPoolExecutor(jobs) as pool:
+        try:
+            for found in pool.map(batch, *zip(*parts, strict=True)):
+                total.add(found)
+                for seed in found.failures:
+                    print(explain(seed), file=sys.stderr, flush=True)
+                seconds = time.monotonic() - begun
+                if seconds - said > 5 or total.seeds == seeds:
+                    said = seconds
+                    left = seconds / total.seeds * (seeds - total.seeds)
+                    print(f"{total.seeds} of {seeds} seeds, {left:.0f} s to go", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            print(f"interrupted; go on with --first {first + total.seeds}", file=sys.stderr)
+    return total
+
+
+def _places(text: str) -> tuple[int, ...]:
+    return () if text == "none" else tuple(int(word) for word in text.split(","))
 
 
 def main() -> int:
@@ -64,30 +129,26 @@ def main() -> int:
     )
     parser.add_argument("--seeds", type=int, default=1000, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument(
+        "--only", type=_places, help="that one, with these faults of its schedule: 0,3,4 or none"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes that share the work")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     given = parser.parse_args()
-    begun, total, said = time.monotonic(), Found(), 0.0
-    end = given.first + given.seeds
-    parts = [(at, min(BATCH, end - at)) for at in range(given.first, end, BATCH)]
-    with ProcessPoolExecutor(given.jobs) as pool:
-        try:
-            for found in pool.map(batch, *zip(*parts, strict=True)):
-                total.add(found)
-                for failure in found.failures:
-                    print(failure, file=sys.stderr)
-                seconds = time.monotonic() - begun
-                if seconds - said > 5 or total.seeds == given.seeds:
-                    said = seconds
-                    left = seconds / total.seeds * (given.seeds - total.seeds)
-                    print(f"{total.seeds} of {given.seeds} seeds, {left:.0f} s to go", file=sys.stderr)
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            print(f"interrupted; go on with --first {given.first + total.seeds}", file=sys.stderr)
+    if given.only is not None:
+        told = explain(given.first, given.only)
+        print(told)
+        return 1 if "\n" in told else 0
+    begun = time.monotonic()
+    total = sweep(given.first, given.seeds, given.jobs)
     seconds = round(time.monotonic() - begun, 1)
     if given.json:
-        about = {"command": " ".join(sys.orig_argv), "python": platform.python_version(), "seconds": seconds}
-        print(json.dumps({"bench": "simulation", **about, "first": given.first, **vars(total)}))
+        about = {
+            "command": shlex.join(sys.orig_argv),
+            "python": platform.python_version(),
+            "seconds": seconds,
+        }
+        print(json.dumps({"bench": "simulation", **about, "first": given.first, **vars(total)}, indent=1))
     else:
         print(f"{total.seeds} seeds, {total.heights} heights, {len(total.failures)} failures, {seconds} s")
     return 1 if total.failures or total.seeds < given.seeds else 0

@@ -74,6 +74,24 @@ def test_a_tail_of_zeros_is_a_torn_tail(tmp_path: Path) -> None:
     wal.close()
 
 
+def test_a_tail_of_which_only_the_beginning_was_written_is_cut(tmp_path: Path) -> None:
+    """Several records that were not synced; the power went when the file had grown for all of them."""
+    path = tmp_path / "wal"
+    records = [b"first", b"second record", b"third", b"", b"fifth"]
+    raw = filled(path, records)
+    synced = HEAD + FRAME + len(records[0])
+    for end in range(synced, len(raw)):
+        path.write_bytes(raw[:end] + bytes(len(raw) - end))
+        wal = ConsensusWal.open(path, 7)
+        assert wal.records == records[: len(wal.records)]
+        assert wal.records[:1] == records[:1]
+        wal.append(b"again", sync=True)
+        wal.close()
+        again = ConsensusWal.open(path, 7)
+        assert again.records == [*wal.records, b"again"]
+        again.close()
+
+
 def test_any_flipped_bit_before_the_last_record_is_refused_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "wal"
     records = [b"first", b"second record", b"third"]
