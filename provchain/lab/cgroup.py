@@ -93,6 +93,11 @@ def hosts(network: str) -> set[str]:
     return found
 
 
+def in_use() -> bool:
+    """Return whether any host of any network has a group."""
+    return any((mount / _ROOT).is_dir() and any((mount / _ROOT).iterdir()) for mount, _ in hierarchies())
+
+
 def _remove(folder: Path) -> None:
     deadline = time.monotonic() + _END_SECONDS
     while folder.is_dir():

@@ -16,14 +16,12 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
-from provchain.lab import cgroup, names, netns, root
+from provchain.lab import cgroup, limits, names, netns, root
 from provchain.lab.shell import LabError
 
 _BOOT_SECONDS = 30.0
 _STOP_SECONDS = 15.0
 _JOIN_SECONDS = 3.0
-_INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
-_INOTIFY_INSTANCES = 4096
 _NSPAWN = Path("/run/systemd/nspawn")
 _POWEROFF = signal.SIGRTMIN + 4  # systemd(1): start poweroff.target
 _REBOOT = signal.SIGRTMIN + 5  # systemd(1): start reboot.target
@@ -111,8 +109,8 @@ def leader(network: str, name: str) -> int | None:
 
 def start(network: str, name: str) -> None:
     """Start a stopped host under its supervisor; does not wait for its services."""
-    _allow_watches()
     groups = [str(group) for group in cgroup.make(network, name)]
+    limits.lift()
     namespace = names.host_namespace(network, name)
     machine = [
         "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--link-journal=no",
@@ -202,16 +200,6 @@ def _forget(network: str, name: str) -> None:
         (_NSPAWN / "locks" / f"inode-{tree.st_dev}:{tree.st_ino}").unlink(missing_ok=True)
     with contextlib.suppress(FileNotFoundError):
         (_NSPAWN / "propagate" / names.host_namespace(network, name)).rmdir()
-
-
-def _allow_watches() -> None:
-    """Raise the machine's limit of inotify instances: a guest takes about eight, and all count as root's.
-
-    With the kernel's default of 128 the systemd of a third network would not start. Never lowered again,
-    as others may have come to rely on it.
-    """
-    if int(_INOTIFY.read_text(encoding="ascii")) < _INOTIFY_INSTANCES:
-        _INOTIFY.write_text(str(_INOTIFY_INSTANCES), encoding="ascii")
 
 
 def _wait(host: Host) -> None:

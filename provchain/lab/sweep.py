@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from provchain.lab import cgroup, host, names, netns
+from provchain.lab import cgroup, host, limits, names, netns
 from provchain.paths import home
 
 
@@ -31,6 +31,7 @@ def remove(network: str) -> None:
         if namespace != names.lab_namespace(network):
             netns.delete(namespace)
     netns.delete(names.lab_namespace(network))
+    limits.restore()
 
 
 def _lab(network: str) -> Path:

@@ -188,6 +188,9 @@ class Host(_Model):
     organisation, which submits objects and approves changes of the membership."""
     keep_blocks: int = Field(default=0, ge=0, le=1_000_000_000)
     """How many of the newest blocks a node keeps: 0 for an archive, which keeps all, else 1,000 or more."""
+    join: Literal["blocks", "snapshot"] = "blocks"
+    """How a node without a store comes by one: by all blocks from the first on, or by a state snapshot of its
+    peers and the blocks since. The latter for a host that is added to a chain that has run for long."""
     ssh: HostSsh | None = None
     """Required with the backend existing, refused with others."""
 
@@ -246,6 +249,8 @@ class Consensus(_Model):
     """Largest block; JR/T 0314-2024 clause 7 allows 16 MB."""
     max_tx_bytes: int = Field(default=262_144, ge=4_096)
     """Largest transaction."""
+    snapshot_interval: int = Field(default=10_000, ge=0, le=1_000_000_000)
+    """Blocks between two state snapshots, which validators make for nodes that join by one; 0: none."""
 
 
 class Engine(_Model):

@@ -12,6 +12,7 @@ MIN_VALIDATORS = 4
 MIN_RPC_HOSTS = 2
 MIN_ARCHIVES = 2
 MIN_KEPT_BLOCKS = 1_000
+SNAPSHOTS_COVERED = 3
 RESERVED_HOSTS = frozenset(
     {"all", "clients", "localhost", "nodes", "op", "probe", "router", "signers", "ungrouped", "validators"}
 )
@@ -80,13 +81,17 @@ def host_roles(spec: ChainSpec) -> Iterator[Finding]:
 
 
 def archives(spec: ChainSpec) -> Iterator[Finding]:
-    """Two nodes or more keep all blocks, the others enough for peers that were away for a while."""
+    """Two nodes or more keep all blocks, the others enough for peers that were away for a while.
+
+    A validator keeps those since the older of its two snapshots, and as many again.
+    """
+    covered = SNAPSHOTS_COVERED * spec.consensus.snapshot_interval
     for i, host in enumerate(spec.hosts):
         path, found = ("hosts", i, "keep_blocks"), host.keep_blocks
         if found and not host.is_node:
             yield Finding(path, str(found), "none on a host that is no node")
-        elif 0 < found < MIN_KEPT_BLOCKS:
-            yield Finding(path, str(found), f"0 (all), or at least {MIN_KEPT_BLOCKS}")
+        elif 0 < found < (least := max(MIN_KEPT_BLOCKS, covered if "validator" in host.roles else 0)):
+            yield Finding(path, str(found), f"0 (all), or at least {least}")
     count = sum(host.keep_blocks == 0 for host in spec.nodes)
     if spec.nodes and count < MIN_ARCHIVES:
         yield Finding(("hosts",), f"{count} nodes that keep all blocks", f"at least {MIN_ARCHIVES}")

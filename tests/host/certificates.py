@@ -44,19 +44,30 @@ def authority(folder: Path, organisation: str) -> Issued:
 def issue(folder: Path, name: str, organisation: str, ca: Issued) -> Issued:
     """Issue a certificate of one day for ``CN=name, O=organisation`` by a CA, with a new SM2 key."""
     stem = folder / f"{name}-{organisation}-{ca.certificate.stem}"
-    key, request, extensions = _key(stem.with_suffix(".key")), stem.with_suffix(".csr"), folder / "purposes"
+    asked, extensions = request(folder, stem.name, organisation, name), folder / "purposes"
     extensions.write_text(_PURPOSES + "\n", encoding="ascii")
-    _openssl(
-        "req", "-new", "-key", str(key), "-sm3", "-sigopt", _SM2_ID,
-        "-subj", f"/CN={name}/O={organisation}", "-out", str(request),
-    )  # fmt: skip
     certificate = stem.with_suffix(".pem")
     _openssl(
-        "x509", "-req", "-in", str(request), "-CA", str(ca.certificate), "-CAkey", str(ca.key), "-sm3",
-        "-vfyopt", _SM2_ID, "-sigopt", _SM2_ID, "-days", "1", "-set_serial", "1",
+        "x509", "-req", "-in", str(asked.certificate), "-CA", str(ca.certificate), "-CAkey", str(ca.key),
+        "-sm3", "-vfyopt", _SM2_ID, "-sigopt", _SM2_ID, "-days", "1", "-set_serial", "1",
         "-extfile", str(extensions), "-out", str(certificate),
     )  # fmt: skip
-    return Issued(certificate, key)
+    return Issued(certificate, asked.key)
+
+
+def request(folder: Path, stem: str, organisation: str, name: str = "") -> Issued:
+    """Make an SM2 key and a request for ``CN=name, O=organisation``, which is in the certificate's place."""
+    key, asked = _key(folder / f"{stem}.key"), folder / f"{stem}.csr"
+    _openssl(
+        "req", "-new", "-key", str(key), "-sm3", "-sigopt", _SM2_ID,
+        "-subj", f"/CN={name or stem}/O={organisation}", "-out", str(asked),
+    )  # fmt: skip
+    return Issued(asked, key)
+
+
+def serial(certificate: Path) -> str:
+    """Return a certificate's serial in hexadecimal."""
+    return _openssl("x509", "-in", str(certificate), "-noout", "-serial").strip().partition("=")[2].lower()
 
 
 def chains(certificate: Path, ca: Path) -> bool:

@@ -13,11 +13,15 @@ from provchain.lab import faults
 from provchain.paths import spec_file
 from provchain.spec import ChainSpec, DocumentError, digest
 from provchain.spec import load as load_spec
+from tests.host import certificates, steady, vantage
 from tests.host import engine as engines
 from tests.host import network as networks
-from tests.host import steady, vantage
+from tests.host.certificates import Issued
 from tests.host.engine import Engine
+from tests.host.outside import Outside
+from tests.host.tls import Offer
 
+KNOCKER = "knocker"
 _SPEC = pytest.StashKey[ChainSpec]()
 
 
@@ -120,6 +124,26 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         path.unlink()
 
 
+def authority_of(network: networks.Network, organisation: str) -> Issued:
+    """Return the certificate and key of an organisation's own CA."""
+    folder = network.state / "pki" / organisation
+    return Issued(folder / "ca.pem", folder / "ca.key")
+
+
+@pytest.fixture(scope="session")
+def own(network: networks.Network, scratch: Path) -> Offer:
+    """Return what a client of an organisation of the network offers."""
+    organisation = network.spec.organisations[0].name
+    issued = certificates.issue(scratch, KNOCKER, organisation, authority_of(network, organisation))
+    return Offer(certificate=issued.certificate, key=issued.key)
+
+
+@pytest.fixture(scope="session")
+def outside(network: networks.Network, engine: Engine, own: Offer) -> Outside:
+    """Return an observer that believes no node; it keeps what was proven to it for the whole session."""
+    return Outside(network, engine, own)
+
+
 @pytest.fixture
 def validators(network: networks.Network) -> list[str]:
     """Return the four validators' names; the last ones are those that suffer."""
@@ -135,11 +159,16 @@ def before(network: networks.Network) -> None:
 
 
 @pytest.fixture
-def whole(network: networks.Network, engine: Engine, before: None) -> Iterator[None]:
-    """See to it that all cables, hosts and services are restored in the end, and all nodes in step."""
+def whole(network: networks.Network, engine: Engine, outside: Outside, before: None) -> Iterator[None]:
+    """See to it that all cables, hosts and services are restored in the end, and all nodes in step.
+
+    What must hold is proven to an observer from outside, before and afterwards.
+    """
+    outside.look()
     yield
     faults.heal(network.spec)
     for name in network.nodes:
         faults.start_host(network.spec, name)
     steady.systemctl(network, network.nodes, "start", engine.unit)
     steady.in_step(network)
+    outside.look()

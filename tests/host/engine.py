@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from provchain.spec import Host
@@ -25,6 +26,25 @@ class Kept:
     mode: str
     """Four octal digits."""
     kind: str = "file"
+
+
+class Ask(Protocol):
+    """Asks a node's service for clients; AssertionError if it refuses."""
+
+    def __call__(self, method: str, **parameters: object) -> Any:  # noqa: ANN401 - each has its own result
+        """Return the answer."""
+
+
+@dataclass(frozen=True)
+class Proven:
+    """A block that certificates prove, and what is believed from it on."""
+
+    height: int
+    block: str
+    signed: tuple[str, ...]
+    """The validators whose signatures are in its certificate."""
+    trust: Any
+    """The light client's own."""
 
 
 class Engine(Protocol):
@@ -54,6 +74,27 @@ class Engine(Protocol):
 
     def serves(self, session: Session) -> bool:
         """Say whether the service rpc answers a request in a session that was negotiated."""
+
+    floor: str
+    """The file in which a restored validator keeps from which height on it may sign."""
+
+    def silent_below(self, text: str) -> int | None:
+        """Return the least height that a restored validator may sign, None while it is not known."""
+
+    def begin(self, genesis: Path) -> Proven:
+        """Return where a light client begins: at the genesis."""
+
+    def asking(self, session: Session) -> Ask:
+        """Return how to ask a node in a session that was negotiated."""
+
+    def proven(self, ask: Ask, last: Proven, height: int) -> Proven:
+        """Return the node's block at a height, proven from the last one on; raises if it is not."""
+
+    def object_height(self, ask: Ask, last: Proven, object_id: str, version: int) -> int | None:
+        """Return at which height an object's proof holds, None if the node has no such object."""
+
+    def accused(self, ask: Ask) -> list[str]:
+        """Return the validators of whom the node has recorded that they misbehaved."""
 
     def samples(self, count: int, label: str) -> list[dict[str, Any]]:
         """Return that many new objects to submit, unlike those of any other label."""

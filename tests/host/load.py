@@ -6,7 +6,7 @@ import contextlib
 import json
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from tests.host.engine import Engine
@@ -58,19 +58,3 @@ def entrance_and_reader(network: Network) -> tuple[str, str]:
     entrance = next(host for host in serving if "full" in host.roles)
     reader = next(host for host in serving if host.organisation != entrance.organisation)
     return entrance.name, reader.name
-
-
-def read_back(network: Network, at: str, reader: str, acknowledged: Sequence[dict[str, Any]]) -> None:
-    """Read each acknowledged object from an organisation's node with its proof verified at another's."""
-    wanted = [{"object_id": one["object_id"], "version": one["version"]} for one in acknowledged]
-    lines = "".join(json.dumps(one) + "\n" for one in wanted)
-    done = network.verb(at, "read", {"node": reader}, stdin=lines, seconds=120)
-    answers = [json.loads(line) for line in done.stdout.splitlines() if line]
-    found = {(one["object_id"], one["version"]): one for one in answers}
-    lost = [one for one in wanted if not found.get((one["object_id"], one["version"]), {}).get("verified")]
-    assert lost == [], f"{len(lost)} of {len(wanted)} acknowledged objects are lost: {done.stderr[-500:]}"
-    organisation = network.spec.host(reader).organisation
-    assert {one["organisation"] for one in answers} == {organisation}
-    # a proof is against a block of its own time, which is that of the commitment or a later one
-    committed = {(one["object_id"], one["version"]): one["height"] for one in acknowledged}
-    assert all(found[key]["height"] >= height for key, height in committed.items())

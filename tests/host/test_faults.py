@@ -12,8 +12,9 @@ import pytest
 from provchain.lab import faults
 from tests.host import steady
 from tests.host.engine import Engine
-from tests.host.load import Load, entrance_and_reader, read_back
+from tests.host.load import Load, entrance_and_reader
 from tests.host.network import Network
+from tests.host.outside import Outside
 from tests.host.waiting import until
 
 pytestmark = [pytest.mark.disruptive, pytest.mark.usefixtures("whole")]
@@ -93,7 +94,7 @@ def test_a_minority_cut_off_does_not_go_on_alone(network: Network, validators: l
 
 @pytest.mark.parametrize("who", ["validator", "entrance"])
 def test_nothing_acknowledged_is_lost_when_a_node_is_killed_again_and_again(
-    who: str, network: Network, engine: Engine, validators: list[str]
+    who: str, network: Network, engine: Engine, validators: list[str], outside: Outside
 ) -> None:
     """Killed while objects are committed: a validator, and the very node that gives the acknowledgements.
 
@@ -113,4 +114,5 @@ def test_nothing_acknowledged_is_lost_when_a_node_is_killed_again_and_again(
                 steady.RECOVERY,
             )
     assert load.acknowledged
-    read_back(network, entrance, reader, load.acknowledged)
+    outside.look()
+    outside.read_back(reader, load.acknowledged)

@@ -15,30 +15,16 @@ import pytest
 
 from provchain.spec import ChainSpec
 from tests.host import certificates, tls
-from tests.host.certificates import Issued
+from tests.host.conftest import KNOCKER, authority_of
 from tests.host.engine import Engine
 from tests.host.network import Network
 from tests.host.tls import Offer, RefusedError, Session
 
-KNOCKER = "knocker"
 REQUEST = b"GET / HTTP/1.1\r\nHost: any\r\n\r\n"  # whatever it is, a service that serves answers it
 # RFC 8446 section 6: what a server says when it refuses. "closed" is the end of a connection without a word.
 NO_CERTIFICATE = ("certificate required", "handshake failure")
 NO_COMMON_GROUND = ("handshake failure", "insufficient security", "illegal parameter", "protocol version")
 UNKNOWN_CA = ("unknown ca", "bad certificate", "decrypt error", "certificate unknown")
-
-
-def _authority(network: Network, organisation: str) -> Issued:
-    folder = network.state / "pki" / organisation
-    return Issued(folder / "ca.pem", folder / "ca.key")
-
-
-@pytest.fixture(scope="session")
-def own(network: Network, scratch: Path) -> Offer:
-    """Return what a client of an organisation of the network offers."""
-    organisation = network.spec.organisations[0].name
-    issued = certificates.issue(scratch, KNOCKER, organisation, _authority(network, organisation))
-    return Offer(certificate=issued.certificate, key=issued.key)
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +43,7 @@ def borrowed(network: Network, scratch: Path) -> Offer:
     """
     victim = network.spec.validators[0]
     first = next(o.name for o in network.spec.organisations if o.name != victim.organisation)
-    issued = certificates.issue(scratch, victim.name, victim.organisation, _authority(network, first))
+    issued = certificates.issue(scratch, victim.name, victim.organisation, authority_of(network, first))
     return Offer(certificate=issued.certificate, key=issued.key)
 
 
@@ -100,7 +86,7 @@ def test_the_server_shows_its_hosts_certificate(
     path = scratch / f"{node}-{service}.pem"
     path.write_text(tls.pem(shown), encoding="ascii")
     for organisation in network.spec.organisations:
-        trusted = certificates.chains(path, _authority(network, organisation.name).certificate)
+        trusted = certificates.chains(path, authority_of(network, organisation.name).certificate)
         assert trusted == (organisation.name == host.organisation), organisation.name
 
 

@@ -167,12 +167,14 @@ def test_the_node_accepts_its_configuration(host: Host, tmp_path: Path) -> None:
     assert {peer.name for peer in config.peers} == {one.name for one in SPEC.nodes} - {host.name}
     assert bool(config.consensus_key) == ("validator" in host.roles)
     signs = "signer" in host.roles
+    assert config.snapshot_interval == (SPEC.consensus.snapshot_interval if config.consensus_key else 0)
+    assert config.sync == host.join == "blocks"
     assert config.client_id == (f"{host.name}@{host.organisation}" if signs else "")
     assert bool(config.client_key) == signs
     assert (config.listen is not None) == host.is_node
-    pruned = host.model_copy(update={"keep_blocks": 5000})
+    pruned = host.model_copy(update={"keep_blocks": 30000})
     path.write_text(render("provnode", "config.toml", pruned), encoding="utf-8")
-    assert (config.keep_blocks, load_config(path).keep_blocks) == (0, 5000 * host.is_node)
+    assert (config.keep_blocks, load_config(path).keep_blocks) == (0, 30000 * host.is_node)
     assert config.kek_credential == engine_shared()["provnode_kek"]
     permitted = {str(p.address) for p in outbound(SPEC, host) if p.service == "p2p"}
     assert all(peer.address in permitted for peer in config.peers if peer.dial)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,11 +29,17 @@ class Lifecycle:
     network: str
 
     def describe(self) -> None:
-        """Write the network's description: that of the lab under this name."""
+        """Write the network's description: the lab's under this name, with snapshots every few blocks."""
         text = spec_file("lab").read_text(encoding="utf-8")
+        for said, instead in (
+            ("network: lab\n", f"network: {self.network}\n"),
+            ("snapshot_interval: 10000\n", "snapshot_interval: 10\n"),
+        ):
+            assert text.count(said) == 1, f"the lab's description says {said!r} otherwise"
+            text = text.replace(said, instead)
         path = spec_file(self.network)
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text.replace("network: lab\n", f"network: {self.network}\n"), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
 
     @property
     def spec(self) -> ChainSpec:
@@ -77,10 +84,12 @@ class Lifecycle:
         """Return what differs from the description, one line each, by a preview of the network alone."""
         return list(provision.preview(spec_file(self.network)).details)
 
-    def playbook(self, name: str, inventory: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    def playbook(
+        self, name: str, inventory: Path, *options: str, within: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
         """Run a playbook by hand."""
         argv = [str(_BIN / "ansible-playbook"), "-i", str(inventory), f"playbooks/{name}.yml", *options]
-        return run(argv, _QUICK_SECONDS, {"ANSIBLE_NOCOLOR": "1"})
+        return run([*within, *argv], _QUICK_SECONDS, {"ANSIBLE_NOCOLOR": "1"})
 
     def is_whole(self) -> bool:
         """Return whether every node of the network runs."""
@@ -104,6 +113,14 @@ class Lifecycle:
     def forget(self) -> None:
         """Remove the description that ``describe`` wrote."""
         shutil.rmtree(spec_file(self.network).parent, ignore_errors=True)
+
+
+def recap(log: str) -> dict[str, dict[str, int]]:
+    """Return Ansible's counts by host."""
+    rows = re.findall(r"^(\S+)\s+: (ok=.*)$", log, re.MULTILINE)
+    return {
+        host: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", counts)} for host, counts in rows
+    }
 
 
 def run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,15 +12,7 @@ from provchain.paths import network_dir, spec_file
 from provchain.spec import digest
 from tests.host import engine as engines
 from tests.host import network as networks
-from tests.system.lifecycle import Lifecycle
-
-
-def _recap(log: str) -> dict[str, dict[str, int]]:
-    """Return Ansible's counts by host."""
-    rows = re.findall(r"^(\S+)\s+: (ok=.*)$", log, re.MULTILINE)
-    return {
-        host: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", counts)} for host, counts in rows
-    }
+from tests.system.lifecycle import Lifecycle, recap
 
 
 def test_a_second_up_changes_nothing(running: Lifecycle) -> None:
@@ -32,9 +23,9 @@ def test_a_second_up_changes_nothing(running: Lifecycle) -> None:
     assert running.births() == births, "a host was started again"
     assert running.inventory.stat().st_mtime_ns == inventory
     log = (network_dir(running.network) / "logs" / "site.log").read_text(encoding="utf-8")
-    recap = _recap(log)
-    assert set(recap) == set(births)
-    assert {host: counts["changed"] for host, counts in recap.items()} == dict.fromkeys(births, 0)
+    counted = recap(log)
+    assert set(counted) == set(births)
+    assert {host: counts["changed"] for host, counts in counted.items()} == dict.fromkeys(births, 0)
 
 
 def test_a_plan_of_a_running_network_has_nothing_to_do(running: Lifecycle) -> None:
@@ -110,7 +101,7 @@ def test_playbooks_refuse_a_tampered_digest(running: Lifecycle, tmp_path: Path) 
         done = running.playbook(playbook, tampered)
         assert done.returncode != 0, f"{playbook} accepted another digest"
         assert "digest" in done.stdout + done.stderr, f"{playbook} refused without its reason:\n{done.stdout}"
-        assert all(counts["changed"] == 0 for counts in _recap(done.stdout).values()), playbook
+        assert all(counts["changed"] == 0 for counts in recap(done.stdout).values()), playbook
 
 
 def test_playbooks_refuse_an_edited_description(running: Lifecycle, tmp_path: Path) -> None:

@@ -8,10 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from provnode.crypto import get_provider
+from provnode.light import Trust, follow, verify_proof
+from provnode.light.trust import check_header
+
 from provchain.spec import Host
-from tests.host.engine import Kept
+from tests.host.engine import Ask, Kept, Proven
 from tests.host.tls import RefusedError, Session
 
+_PROVIDER = get_provider("openssl")
 _EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "objects.ndjson"
 
 
@@ -96,6 +101,59 @@ class Provnode:
         except RefusedError:
             return False
 
+    floor = "/var/lib/provnode/data/signing-floor.json"
+
+    def silent_below(self, text: str) -> int | None:
+        """Return the least height that a restored validator may sign, None while it is not known."""
+        height = json.loads(text)["height"]
+        return None if height is None else int(height)
+
+    def begin(self, genesis: Path) -> Proven:
+        """Return where a light client begins: at the genesis."""
+        trust = Trust.of_genesis(json.loads(genesis.read_text(encoding="utf-8")), _PROVIDER)
+        return Proven(0, trust.block_id.hex(), (), trust)
+
+    def asking(self, session: Session) -> Ask:
+        """Return how to ask a node in a session that was negotiated: JSON-RPC 2.0 over HTTP/1.1."""
+
+        def ask(method: str, **parameters: object) -> Any:  # noqa: ANN401 - each has its own result
+            asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
+            body = json.dumps(asked).encode()
+            head = f"POST / HTTP/1.1\r\nHost: any\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            raw = session.exchange(head + body)
+            while (whole := _body(raw)) is None:
+                raw += session.exchange(b"")
+            answer = json.loads(whole)
+            assert "result" in answer, f"{method}: {answer.get('error')}"
+            return answer["result"]
+
+        return ask
+
+    def proven(self, ask: Ask, last: Proven, height: int) -> Proven:
+        """Return the node's block at a height, proven from the last one on; raises ProofError."""
+        trust = last.trust
+        if height > trust.height + 1:
+            page = ask("handovers", from_height=trust.height + 1, to_height=height - 1)
+            trust = follow(trust, page["handovers"], _PROVIDER)
+        header, state = ask("block", height=height)["header"], ask("consensus_state", height=height)
+        found = check_header(trust, header, state["certificate"], _PROVIDER)
+        return Proven(found.height, found.block_id.hex(), found.signed, found.trust)
+
+    def object_height(self, ask: Ask, last: Proven, object_id: str, version: int) -> int | None:
+        """Return at which height an object's proof holds, None if the node has no such object."""
+        try:
+            wanted = {"object_id": object_id, "version": version, "trusted_height": last.trust.height}
+            bundle = ask("object", proof=True, **wanted)
+        except AssertionError:
+            return None
+        found = verify_proof(bundle, last.trust, _PROVIDER)
+        assert (found.object_id, found.version) == (object_id, version)
+        return found.height
+
+    def accused(self, ask: Ask) -> list[str]:
+        """Return the validators of whom the node has recorded that they misbehaved."""
+        return [one["validator"] for one in ask("evidence")["evidence"]]
+
     def samples(self, count: int, label: str) -> list[dict[str, Any]]:
         """Return that many new objects to submit, unlike those of any other label."""
         first = json.loads(_EXAMPLES.read_text(encoding="utf-8").splitlines()[0])
@@ -108,6 +166,20 @@ class Provnode:
             }
             made.append({**first, "header": {**first["header"], "content": content}})
         return made
+
+
+def _body(raw: bytes) -> bytes | None:
+    """Return the body of an HTTP answer once it is whole."""
+    head, found, body = raw.partition(b"\r\n\r\n")
+    length = next(
+        (
+            int(line.split(b":")[1])
+            for line in head.splitlines()
+            if line.lower().startswith(b"content-length:")
+        ),
+        0,
+    )
+    return body if found and len(body) >= length else None
 
 
 ENGINE = Provnode()
