@@ -308,7 +308,7 @@ class Replica:
 
     def leaves(self, txs: Sequence[bytes]) -> list[bytes]:
         """The leaf hashes of transactions."""
-        return self.ledger.leaves(txs)
+        return self.ledger.checker.leaves(txs)
 
     def offer_blocks(self, peer: str, blocks: tuple[tuple[bytes, Certificate], ...]) -> None:
         """Blocks came."""
