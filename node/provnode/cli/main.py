@@ -115,10 +115,19 @@ def _add_store_commands(add: Callable[[str, str, str, str], argparse.ArgumentPar
         "backup", "store:backup", "back up the store, also while the node runs", "backup /backup/v1.tar"
     )
     backup.add_argument("file", type=Path, help="a new file")
+    backup.add_argument(
+        "--seal-for",
+        type=Path,
+        metavar="PUBLIC",
+        help="encrypt it for the holder of this SM2 public key (PEM), so that it can leave the host",
+    )
     restore = add(
         "restore", "store:restore", "restore a backup into an empty data folder", "restore /backup/v1.tar"
     )
     restore.add_argument("file", type=Path, help="what `provnode backup` wrote")
+    restore.add_argument(
+        "--open-with", type=Path, metavar="PRIVATE", help="the SM2 private key (PEM) that it was sealed for"
+    )
     restore.add_argument(
         "--last-signed-height",
         type=int,

@@ -8,16 +8,29 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from provnode.cli.keys import read_file
 from provnode.cli.main import RefusalError, print_json
 from provnode.cli.node import owned, read_config
 from provnode.crypto import CryptoError, Provider, get_provider
+from provnode.crypto.openssl import OpenSSL
 from provnode.crypto.sealed import Kek, load_kek
+from provnode.crypto.spki import point_of
 from provnode.ledger.errors import GenesisError
 from provnode.ledger.fsck import Damage
 from provnode.ledger.fsck import fsck as verify
 from provnode.ledger.genesis import Genesis, load_genesis
 from provnode.ops.config import Config
-from provnode.storage.backup import KEYRING, STORE, unpack, write_backup
+from provnode.storage.backup import (
+    KEYRING,
+    STORE,
+    BackupManifest,
+    Opener,
+    Recipient,
+    is_sealed,
+    unpack,
+    unseal,
+    write_backup,
+)
 from provnode.storage.errors import StoreError
 from provnode.storage.files import settle
 from provnode.storage.floor import FLOOR, SigningFloor
@@ -33,7 +46,8 @@ def backup(given: argparse.Namespace) -> int:
     """Back up the store, whether a node runs on it or not."""
     config = read_config(given)
     try:
-        done = write_backup(Path(config.data_dir), given.file)
+        recipient = None if given.seal_for is None else _recipient(given.seal_for, config)
+        done = write_backup(Path(config.data_dir), given.file, recipient)
     except StoreError as error:
         raise RefusalError(str(error)) from None
     print_json({"file": str(given.file), "height": done.height, "block_id": done.block_id, "sm3": done.files})
@@ -54,7 +68,7 @@ def restore(given: argparse.Namespace) -> int:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(mode=0o700)
         try:
-            manifest = unpack(given.file, work)
+            manifest = _unpack(given, config, work)
             damage, _, _ = _check(work, config)
             if damage:
                 worst = damage[0]
@@ -64,7 +78,7 @@ def restore(given: argparse.Namespace) -> int:
                 )
             last = given.last_signed_height
             SigningFloor(folder / FLOOR).set(None if last is None else last + 1)
-            if KEYRING in manifest.files:
+            if (work / KEYRING).exists():
                 settle(work / KEYRING, folder / KEYRING)
             settle(work / STORE, folder / STORE)
         except StoreError as error:
@@ -73,6 +87,32 @@ def restore(given: argparse.Namespace) -> int:
             shutil.rmtree(work, ignore_errors=True)
     print_json({"height": manifest.height, "block_id": manifest.block_id})
     return 0
+
+
+def _recipient(path: Path, config: Config) -> Recipient:
+    _, provider, kek = _trusted(config)
+    try:
+        return Recipient(point_of(path.read_bytes()), kek, provider)
+    except CryptoError as error:
+        raise RefusalError(f"{path}: {error}") from None
+    except OSError as error:
+        raise RefusalError(f"{path}: {error.strerror}") from None
+
+
+def _unpack(given: argparse.Namespace, config: Config, work: Path) -> BackupManifest:
+    if is_sealed(given.file) != (given.open_with is not None):
+        found, remedy = ("sealed", "is needed") if given.open_with is None else ("plain", "is of no use")
+        raise RefusalError(f"{given.file}: it is {found}, --open-with {remedy}")
+    if given.open_with is None:
+        return unpack(given.file, work)
+    _, provider, kek = _trusted(config)
+    try:
+        key = OpenSSL().load_private(read_file(given.open_with))
+        return unseal(given.file, work, Opener(key, kek, provider))
+    except CryptoError as error:
+        raise RefusalError(f"{given.open_with}: {error}") from None
+    except StoreError as error:
+        raise RefusalError(f"{given.file}: {error}") from None
 
 
 def fsck(given: argparse.Namespace) -> int:

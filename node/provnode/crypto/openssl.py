@@ -175,6 +175,22 @@ class OpenSSL:
         check_seal_key(key)
         return sm4.unseal(key, sealed, aad)
 
+    def encrypt(self, public_key: bytes, message: bytes) -> bytes:
+        """Encrypt for the holder of a public key: SM2 (GB/T 32918.4), as the DER of GM/T 0009-2012.
+
+        This provider's alone: it is for files, not for the chain. Raises CryptoError for a wrong point.
+        """
+        key = _parse_public(public_key)
+        if key is None:
+            raise CryptoError("public key: not an uncompressed SM2 point")
+        return _convert(_lib.EVP_PKEY_encrypt_init, _lib.EVP_PKEY_encrypt, key, message, "encryption")
+
+    def decrypt(self, key: PrivateKey, ciphertext: bytes) -> bytes:
+        """What was encrypted for this key. Raises CryptoError where it was not."""
+        return _convert(
+            _lib.EVP_PKEY_decrypt_init, _lib.EVP_PKEY_decrypt, _own(key), ciphertext, "decryption"
+        )
+
     def _verify_run(self, items: Sequence[tuple[bytes, bytes, bytes]]) -> list[bool]:
         return [self.verify(*item) for item in items]
 
@@ -196,6 +212,17 @@ def _parse_public(point: bytes) -> _Handle | None:
         _lib.ERR_clear_error()
         return None
     return _Handle(found)
+
+
+def _convert(init: Callable[..., int], do: Callable[..., int], key: _Handle, data: bytes, what: str) -> bytes:
+    _lib.ERR_clear_error()
+    with _owned(_lib.EVP_PKEY_CTX_new(key.pointer, None), _lib.EVP_PKEY_CTX_free) as context:
+        _checked(init(context), what)
+        size = ctypes.c_size_t()
+        _checked(do(context, None, ctypes.byref(size), data, len(data)), what)
+        out = ctypes.create_string_buffer(size.value)
+        _checked(do(context, out, ctypes.byref(size), data, len(data)), what)
+        return out.raw[: size.value]
 
 
 def _own(key: PrivateKey) -> _Handle:

@@ -17,10 +17,13 @@ from pathlib import Path
 
 import msgspec
 
+from provnode.crypto import CryptoError, PrivateKey, Provider
 from provnode.crypto.hashing import sm3_file
+from provnode.crypto.sealed import Kek
+from provnode.storage import envelope
 from provnode.storage.errors import StoreError
 from provnode.storage.files import os_error, sync_directory
-from provnode.storage.sealing import numbers_in
+from provnode.storage.sealing import Keyring, numbers_in
 
 STORE, KEYRING, _MANIFEST = "chain.sqlite", "keyring", "manifest.json"
 _LONGEST_MANIFEST = 64 * 1024
@@ -48,10 +51,20 @@ class Copied:
     data_keys: frozenset[int]
 
 
-def write_backup(folder: Path, path: Path) -> BackupManifest:
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom a backup is sealed for: the holder of a public key (65 bytes). `kek` opens the keyring here."""
+
+    public_key: bytes
+    kek: Kek | None
+    provider: Provider
+
+
+def write_backup(folder: Path, path: Path, recipient: Recipient | None = None) -> BackupManifest:
     """Back up the store in `folder` while a node may be using it. `path` must not be there.
 
-    Durable when this returns. Raises StoreError; then there is no `path`.
+    For a recipient it is sealed, with the data keys instead of the keyring, so that it can be restored where
+    there is another KEK. Durable when this returns. Raises StoreError; then there is no `path`.
     """
     if path.exists():
         raise StoreError("conflict", f"{path} is there already", "name another file")
@@ -60,6 +73,10 @@ def write_backup(folder: Path, path: Path) -> BackupManifest:
         work.mkdir(mode=0o700)
         try:
             copied = _copy_both(folder, work)
+            note = b""
+            if recipient is not None and (work / KEYRING).exists():
+                note = _keyring(work / KEYRING, recipient.kek).exported()
+                (work / KEYRING).unlink()
             names = [name for name in (STORE, KEYRING) if (work / name).exists()]
             manifest = BackupManifest(
                 1,
@@ -69,6 +86,8 @@ def write_backup(folder: Path, path: Path) -> BackupManifest:
                 {name: sm3_file(work / name).hex() for name in names},
             )
             _pack(work, names, manifest)
+            if recipient is not None:
+                _seal(work, recipient, note)
             os.link(work / "backup", path)  # unlike a rename, this replaces nothing
             sync_directory(path.parent)
         finally:
@@ -128,11 +147,66 @@ def _pack(work: Path, names: list[str], manifest: BackupManifest) -> None:
         os.fsync(out.fileno())
 
 
+def _seal(work: Path, recipient: Recipient, note: bytes) -> None:
+    plain = work / "plain"
+    (work / "backup").rename(plain)
+    with plain.open("rb") as source, (work / "backup").open("xb") as out:
+        os.fchmod(out.fileno(), 0o600)
+        try:
+            envelope.seal(source, out, recipient.public_key, note, recipient.provider)
+        except CryptoError as error:
+            raise StoreError("key", str(error), "name the SM2 public key of who may restore it") from error
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _keyring(path: Path, kek: Kek | None) -> Keyring:
+    if kek is None:
+        raise StoreError("key", "the ledger is sealed", "set kek_credential")
+    return Keyring(path, kek)
+
+
 def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
     info.uid = info.gid = info.mtime = 0
     info.uname = info.gname = ""
     info.mode = 0o600
     return info
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """What opens sealed backups: a private key of the provider `openssl`. `kek` is this host's."""
+
+    private_key: PrivateKey
+    kek: Kek | None
+    provider: Provider
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a backup was sealed. Raises StoreError."""
+    try:
+        with path.open("rb") as source:
+            return source.read(len(envelope.MAGIC)) == envelope.MAGIC
+    except OSError as error:
+        raise os_error(error, str(path)) from error
+
+
+def unseal(path: Path, folder: Path, opener: Opener) -> BackupManifest:
+    """`unpack` of a sealed backup; its data keys are sealed under this host's KEK. Raises StoreError."""
+    opened = folder / "opened"
+    try:
+        with path.open("rb") as source, opened.open("xb") as out:
+            os.fchmod(out.fileno(), 0o600)
+            note, pieces = envelope.unseal(source, opener.private_key, opener.provider)
+            if note:
+                _keyring(folder / KEYRING, opener.kek).take(note)
+            for piece in pieces:
+                out.write(piece)
+        return unpack(opened, folder)
+    except OSError as error:
+        raise os_error(error, str(path)) from error
+    finally:
+        opened.unlink(missing_ok=True)
 
 
 def unpack(path: Path, folder: Path) -> BackupManifest:

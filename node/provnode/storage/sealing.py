@@ -18,6 +18,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from provnode.crypto import CryptoError
 from provnode.crypto.sealed import KEK_BYTES, OTHER_KEK, Kek
 from provnode.storage.errors import StoreError
@@ -56,6 +58,11 @@ class Plain:
 
 
 PLAIN = Plain()
+
+
+class _Exported(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    current: int
+    keys: dict[str, str]
 
 
 class Keyring:
@@ -113,6 +120,22 @@ class Keyring:
             return self._provider.open(key, stored[_NUMBER_BYTES:], number + row)
         except CryptoError as error:
             raise StoreError("corrupt", f"{self.path.parent}: {error}", "restore or sync anew") from error
+
+    def exported(self) -> bytes:
+        """All data keys, plain: for a place that is as well kept as this keyring."""
+        keys = {str(number): key.hex() for number, key in sorted(self._keys.items())}
+        return msgspec.json.encode(_Exported(self.current, keys))
+
+    def take(self, exported: bytes) -> None:
+        """Have exported keys instead of these, durably. Raises StoreError `corrupt` for what is none."""
+        try:
+            found = msgspec.json.decode(exported, type=_Exported)
+            keys = {int(number): bytes.fromhex(key) for number, key in found.keys.items()}
+        except (msgspec.DecodeError, ValueError) as error:
+            raise self._corrupt(str(error)) from error
+        if found.current not in keys or any(len(key) != KEK_BYTES for key in keys.values()):
+            raise self._corrupt("no data keys")
+        self._save(keys, found.current)
 
     def is_current(self, stored: bytes) -> bool:
         """Whether a value is sealed under the current key."""

@@ -68,3 +68,43 @@ def test_keys_that_do_not_open_are_refused(
 @pytest.mark.parametrize("name", ["../kek", "a/b", ".kek", "k" * 65])
 def test_a_credentials_name_is_no_path(chain: Chain, name: str) -> None:
     assert "kek_credential" in refusal(provnode("run", "--config", chain.config("v1", kek_credential=name)))
+
+
+def test_a_sealed_backup_is_restored_where_there_is_another_kek(chain: Chain, tmp_path: Path) -> None:
+    recovery, public, copy = tmp_path / "recovery.pem", tmp_path / "recovery.pub", tmp_path / "backup"
+    public.write_text(provnode("keygen", "--out", recovery, "--pem").stdout)
+    with chain.running():
+        objects = record("register-of-hangzhou", name="杭州某公司") + "\n"
+        assert provnode("submit", "--config", chain.config("m1"), stdin=objects).returncode == 0
+        own = provnode("backup", tmp_path / "own", "--config", chain.config("v1"))
+        assert own.returncode == 0, own.stderr
+        done = provnode("backup", copy, "--seal-for", public, "--config", chain.config("v1"))
+        assert done.returncode == 0, done.stderr
+    assert b"register-of" in (tmp_path / "own").read_bytes()  # objects are sealed in it, their ids are not
+    assert b"register-of" not in copy.read_bytes() and b"SQLite" not in copy.read_bytes()
+    (tmp_path / "credentials" / "other").write_bytes(bytes(range(16)))
+    config = chain.config("v1", data_dir=str(tmp_path / "new"), kek_credential="other")
+    for backup, options, text in (
+        (tmp_path / "own", (), "sealed under KEK"),
+        (tmp_path / "own", ("--open-with", recovery), "it is plain, --open-with is of no use"),
+        (copy, (), "it is sealed, --open-with is needed"),
+        (copy, ("--open-with", public), "mode 0644, allowed: 0600"),
+        (copy, ("--open-with", chain.keys["v1"]), "allowed is one unencrypted PKCS#8 PEM"),
+    ):
+        assert text in refusal(provnode("restore", backup, *options, "--config", config))
+    stranger = tmp_path / "stranger.pem"
+    provnode("keygen", "--out", stranger)
+    told = refusal(provnode("restore", copy, "--open-with", stranger, "--config", config))
+    assert "it does not open with this key" in told
+    bare = chain.config("v1", data_dir=str(tmp_path / "new"), kek_credential=None)
+    told = refusal(provnode("restore", copy, "--open-with", recovery, "--config", bare))
+    assert "the ledger is sealed (set kek_credential)" in told
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"lock"}
+    config = chain.config("v1", data_dir=str(tmp_path / "new"), kek_credential="other")
+    done = provnode("restore", copy, "--open-with", recovery, "--config", config)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "new" / "keyring").read_text().split()[1] != (
+        chain.root / "data" / "keyring"
+    ).read_text().split()[1]
+    found = lines(provnode("fsck", "--json", "--config", config))[0]
+    assert (found["damage"], found["oldest_height"]) == ([], 1)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
+from Cryptodome.Util.asn1 import DerOctetString, DerSequence
 from gmssl.sm2 import CryptSM2
 from gmssl.sm3 import sm3_hash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from provnode.crypto import CryptoError, get_provider
+from provnode.crypto.openssl import OpenSSL
 from tests.crypto.conformance import FIELD, ORDER, der, spellings
 
 NATIVE, OPENSSL = get_provider("native"), get_provider("openssl")
@@ -72,6 +75,26 @@ def test_an_independent_implementation_agrees_on_signatures(message: bytes) -> N
         assert gmssl.verify_with_sm3(provider.sign(key, message).hex(), message)
     theirs = bytes.fromhex(gmssl.sign_with_sm3(message))
     assert verdict(PUBLIC, message, theirs)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.binary(min_size=1, max_size=200))
+def test_an_independent_implementation_agrees_on_encryption(message: bytes) -> None:
+    """GM/T 0009-2012: SEQUENCE of x, y, hash and text, which gmssl has one behind the other (C1 C3 C2)."""
+    provider = OpenSSL()
+    key, gmssl = (
+        provider.load_private(PEM),
+        CryptSM2(private_key=secret(), public_key=PUBLIC[1:].hex(), mode=1),
+    )
+    ours: Any = DerSequence().decode(provider.encrypt(PUBLIC, message))
+    point = ours[0].to_bytes(32, "big") + ours[1].to_bytes(32, "big")
+    assert (
+        gmssl.decrypt(point + b"".join(DerOctetString().decode(one).payload for one in ours[2:])) == message
+    )
+    theirs = gmssl.encrypt(message)
+    made: Any = [int.from_bytes(theirs[at : at + 32], "big") for at in (0, 32)]
+    made += [DerOctetString(part).encode() for part in (theirs[64:96], theirs[96:])]
+    assert provider.decrypt(key, DerSequence(made).encode()) == message
 
 
 @settings(max_examples=40, deadline=None)
