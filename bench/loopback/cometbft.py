@@ -6,11 +6,11 @@ import base64
 import contextlib
 import fcntl
 import hashlib
+import http.client
 import json
 import re
 import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +63,7 @@ class CometBft:
     size: int
     name: str = "cometbft"
     processes: Processes = field(init=False)
+    _asked: http.client.HTTPConnection | None = None
 
     def __post_init__(self) -> None:
         self.processes = Processes(self.root)
@@ -89,11 +90,11 @@ class CometBft:
             return -1
 
     @contextlib.contextmanager
-    def load(self, seconds: int) -> Iterator[list[Load]]:
-        """Saturate it meanwhile; the list has what was sent once the load has ended."""
+    def load(self, seconds: int, rate: float = _RATE) -> Iterator[list[Load]]:
+        """Saturate it meanwhile, or send at a rate; the list has what was sent once the load has ended."""
         endpoints = ",".join(f"ws://127.0.0.1:{port}/v1/websocket" for port in self._rpc)
-        rate = str(_RATE // self.count)
-        argv = [str(self._bin / "load"), "-c", "1", "-T", str(seconds), "-r", rate, "-s", str(self.size)]
+        each = str(int(rate) // self.count)
+        argv = [str(self._bin / "load"), "-c", "1", "-T", str(seconds), "-r", each, "-s", str(self.size)]
         argv += ["--broadcast-tx-method", "async", "--endpoints", endpoints]
         began, first = time.time(), self.height()
         found: list[Load] = []
@@ -111,6 +112,9 @@ class CometBft:
 
     def stop(self) -> None:
         """End the nodes."""
+        if self._asked is not None:
+            self._asked.close()
+            self._asked = None
         self.processes.stop()
 
     def _configure(self, home: Path, number: int, ids: list[str]) -> None:
@@ -137,9 +141,15 @@ class CometBft:
 
     def _get(self, method: str, **params: object) -> dict[str, Any]:
         query = "&".join(f"{key}={value}" for key, value in params.items())
-        url = f"http://127.0.0.1:{self._rpc[0]}/{method}?{query}"
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            found: dict[str, Any] = json.load(answer)["result"]
+        if self._asked is None:
+            self._asked = http.client.HTTPConnection("127.0.0.1", self._rpc[0], timeout=30)
+        try:
+            self._asked.request("GET", f"/{method}?{query}")
+            found: dict[str, Any] = json.load(self._asked.getresponse())["result"]
+        except (OSError, http.client.HTTPException) as error:
+            self._asked.close()
+            self._asked = None
+            raise OSError(str(error)) from error
         return found
 
 

@@ -57,10 +57,35 @@ class UnixRpc:
     @staticmethod
     def ask(path: Path, method: str, **params: object) -> Any:  # noqa: ANN401 - each method has its own result
         """One call on a connection of its own, without asyncio."""
-        with socket.socket(socket.AF_UNIX) as made:
-            made.settimeout(30)
-            made.connect(str(path))
-            made.sendall(_request(method, params))
-            with made.makefile("rb") as answer:
-                head = b"".join(iter(answer.readline, b"\r\n"))
-                return _result(answer.read(_length(head)))
+        kept = KeptRpc(path)
+        try:
+            return kept.ask(method, **params)
+        finally:
+            kept.close()
+
+
+class KeptRpc:
+    """A connection without asyncio, for one thread. Making it and asking raise OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(30)
+        try:
+            self._socket.connect(str(path))
+        except OSError:
+            self._socket.close()
+            raise
+        self._answers = self._socket.makefile("rb")
+
+    def ask(self, method: str, **params: object) -> Any:  # noqa: ANN401 - each method has its own result
+        """One call."""
+        self._socket.sendall(_request(method, params))
+        head = b"".join(iter(self._answers.readline, b"\r\n"))
+        if not head:
+            raise ConnectionResetError("the node has closed the connection")
+        return _result(self._answers.read(_length(head)))
+
+    def close(self) -> None:
+        """End the connection."""
+        self._answers.close()
+        self._socket.close()

@@ -18,7 +18,7 @@ from provnode.crypto.provider import get_provider
 from tests.support.network import free_ports
 from tests.support.pki import make_ca, make_trust
 
-from bench.loopback.http import UnixRpc
+from bench.loopback.http import KeptRpc
 from bench.loopback.measure import Load
 from bench.loopback.processes import Processes
 from bench.machine import ROOT
@@ -61,6 +61,7 @@ class Provnode:
     age_seconds: int = 60
     env: dict[str, str] = field(default_factory=dict)
     processes: Processes = field(init=False)
+    _asked: dict[str, KeptRpc] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.processes = Processes(self.root)
@@ -164,8 +165,12 @@ class Provnode:
     def height(self, name: str = "v1") -> int:
         """The newest block of a node; -1 while it does not answer."""
         try:
-            return int(UnixRpc.ask(self.socket(name), "node_status")["height"])
+            if name not in self._asked:
+                self._asked[name] = KeptRpc(self.socket(name))
+            return int(self._asked[name].ask("node_status")["height"])
         except OSError:
+            if name in self._asked:
+                self._asked.pop(name).close()
             return -1
 
     def sign(self, count: int) -> int:
@@ -178,10 +183,10 @@ class Provnode:
         return sum(len(raw) for _, raw in found) // len(found)
 
     @contextlib.contextmanager
-    def load(self, seconds: int) -> Iterator[list[Load]]:
-        """Keep `in_flight` transactions in flight meanwhile, spread over all nodes."""
+    def load(self, seconds: int, rate: float = 0.0) -> Iterator[list[Load]]:
+        """Keep `in_flight` transactions in flight meanwhile, or hand in `rate` a second; over all nodes."""
         asked = {"sockets": [str(self.socket(name)) for name in self.names], "seconds": seconds}
-        asked |= {"transactions": str(self._transactions), "in_flight": self.in_flight}
+        asked |= {"transactions": str(self._transactions), "in_flight": self.in_flight, "rate": rate}
         argv = [sys.executable, "-m", "bench.loopback.client", json.dumps(asked)]
         found: list[Load] = []
         with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE) as process:
@@ -195,4 +200,7 @@ class Provnode:
 
     def stop(self) -> None:
         """End the nodes."""
+        for kept in self._asked.values():
+            kept.close()
+        self._asked.clear()
         self.processes.stop()
