@@ -43,8 +43,9 @@ class Action:
                 "fingerprint",
                 "certvalid",
             )
-        mode = told.get("streamdriverauthmode", "")
-        return told.get("streamdrivermode") == "1" and mode.startswith("x509/") and mode != "x509/anon"
+        return told.get("streamdrivermode") == "1" and told.get("streamdriverauthmode", "").startswith(
+            "x509/"
+        )
 
     @property
     def is_queued(self) -> bool:
@@ -179,7 +180,7 @@ def _takes(selector: str, facility: str) -> bool:
     for part in selector.split(";"):
         facilities, _, priority = part.rpartition(".")
         if facility in facilities.split(",") or facilities == "*":
-            taken = priority in ("*", "debug", "info") if priority != "none" else False
+            taken = priority in ("*", "debug", "info")
     return taken
 
 

@@ -113,6 +113,17 @@ REFUSED = {
     "unruled": (_edit(RULES, "[22239.8.1.4.1.b]", "[]"), "rules[0].clauses", "at least 1"),
     "attested": (_edit(CONTROLS, "automated", "attestation"), "status", "a rule names this clause"),
     "partly": (_edit(CONTROLS, "automated", "partly"), "reason", "what is left to people"),
+    "shown-by-none-network": (
+        lambda folder: [
+            edit(folder)
+            for edit in (
+                _edit(RULES, "8.1.4.1.b]", "8.1.4.1.c]"),
+                _edit(CONTROLS, "class: host", "class: network"),
+            )
+        ],
+        "a.yml:9: controls[0].status",
+        "attestation, until a rule names this clause",
+    ),
     "both": (
         _edit(CONTROLS, "automated", "automated\n    reason: {zh: 人, en: people}"),
         "controls[0].reason",

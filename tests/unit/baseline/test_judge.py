@@ -12,8 +12,8 @@ from provchain.baseline.facts import Facts, Output, Status
 from provchain.baseline.model import Text, Waiver
 from provchain.baseline.observation import MOST_LETTERS, Verdict, judged
 from provchain.baseline.resources import Target
-from provchain.baseline.values import Expect, Values
-from tests.unit.baseline.casekit import STRICT
+from provchain.baseline.values import Expect, Values, number
+from tests.unit.baseline.casekit import CATALOG, STRICT
 
 VALUES: Values = {"low": 2, "high": 4, "few": ("a", "b")}
 C, P, N, A, U = (
@@ -103,3 +103,12 @@ def test_every_rule_that_machines_fix_says_how() -> None:
         about = [host for host in hosts if judge.applies(rule, host)]
         fixed = [host for host in about if rule.check_for(host.family).fixes(STRICT.values, host)]
         assert fixed or rule.fix == "person", rule.id
+
+
+def test_an_age_is_counted_up_to_the_next_whole_hour() -> None:
+    rule = CATALOG.rules["integrity-lately"]
+    limit = number(STRICT.values, "$integrity_hours")
+    for seconds, verdict in ((0, C), (1, N)):
+        line = f"regular file|640|root|root|9|{10**9 - limit * 3600 - seconds}|/var/log/aide/aide.log\n"
+        facts = Facts({"stat:/var/log/aide/aide.log*": Output(Status.SEEN, 0, line)}, taken=10**9)
+        assert judge.observe(rule, STRICT, Target("h1", "debian", False), facts).verdict == verdict
