@@ -128,8 +128,11 @@ class BlockSync:
     def stranded(self, height: int, now: float) -> int | None:
         """Whether a node that stands at `height` can't go on by blocks: no peer that is ahead keeps the next.
 
-        Gives the height of the oldest block that any of them keeps, None while there is hope.
+        Gives the height of the oldest block that any of them keeps, None while there is hope. As with
+        `behind`, a liar is not believed where validators are connected.
         """
+        if any(map(self._validators().get, self.heights)) and not self.behind(height):
+            return None
         ahead = [name for name, reached in self.heights.items() if reached >= height + _BEHIND]
         oldest = min((self.oldest[name] for name in ahead), default=0)
         if oldest <= height + 1 or height != self._stood or now < self._progress + _AVOIDED_SECONDS:

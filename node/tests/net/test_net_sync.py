@@ -221,6 +221,7 @@ def test_the_boaster_is_not_asked_first_and_stops_no_vote() -> None:
 def test_whoever_dropped_old_blocks_is_not_asked_for_them() -> None:
     found = sync(v1=100)
     found.note("v2", 100, oldest=40)
+    found.note("v4", 100, oldest=50)
     assert found.requests(0, 0.0) == [Request("v1", 1, 64), Request("v2", 65, 36)]
     assert found.stranded(0, 100.0) is None
     found.forget("v1")
@@ -230,6 +231,20 @@ def test_whoever_dropped_old_blocks_is_not_asked_for_them() -> None:
     assert found.stranded(0, 10.2) is None and found.requests(0, 10.2) != []
     found.forget("v3")
     assert found.stranded(39, 100.0) is None  # the next is kept
+
+
+def test_a_liar_alone_strands_nobody() -> None:
+    found = sync(v1=9, v2=9)
+    found.note("v3", 1000, oldest=900)
+    found.requests(9, 0.0)
+    assert found.stranded(9, 100.0) is None
+    found.note("v2", 1000, oldest=800)
+    assert found.stranded(9, 100.0) == 800
+    # who knows no validator has nobody else to ask
+    alone = sync()
+    alone.note("a1", 1000, oldest=900)
+    alone.requests(9, 0.0)
+    assert alone.stranded(9, 100.0) == 900
 
 
 def machine(*prevotes: str, proposal: bool = True) -> Machine:
