@@ -62,7 +62,8 @@ class Mempool:
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._named: dict[bytes, bytes] = {}
         self._bytes = 0
-        self._reasons: OrderedDict[bytes, TxError] = OrderedDict()
+        # not the errors themselves: those hold the frames that they came through, and all that was there
+        self._reasons: OrderedDict[bytes, tuple[TxCode, str]] = OrderedDict()
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
@@ -125,13 +126,14 @@ class Mempool:
             for (txid, entry), refusal in zip(oldest, fit, strict=True):
                 if refusal and (not refusal.may_come_true or now >= entry.expires_ms):
                     self._pop(txid)
-                    self._reasons[txid] = refusal
+                    self._reasons[txid] = refusal.code, refusal.message
                     if len(self._reasons) > _REASONS:
                         self._reasons.popitem(last=False)
 
     def refusal(self, txid: bytes) -> TxError | None:
         """Why a transaction that was once taken in has left without being committed."""
-        return self._reasons.get(txid)
+        found = self._reasons.get(txid)
+        return None if found is None else TxError(*found)
 
     def _take(self, checked: CheckedTx, refusal: TxError | None, now: int) -> bytes | TxError:
         if isinstance(checked.content, Misconduct):

@@ -9,6 +9,7 @@ from provnode.ledger.app import Ledger
 from provnode.ledger.errors import TxCode, TxError
 from provnode.ledger.mempool import Mempool
 from tests.ledger.ledgerkit import TIME_MS, Chain, item
+from tests.support.holdings import holdings
 
 CHAIN = Chain()
 
@@ -97,6 +98,19 @@ def test_several_at_once_get_a_verdict_each(ledger: Ledger) -> None:
         TxCode.DUPLICATE,
         "in",
     ]
+
+
+def test_a_reason_is_kept_and_nothing_that_was_there_when_it_arose(ledger: Ledger) -> None:
+    pool, _ = pool_of(ledger)
+    raws = [CHAIN.tx(item(f"o-{n}", body={"title": "x" * 500})) for n in range(20)]
+    pool.add_many(raws)
+    dropped = pool.add(CHAIN.tx(item("o-0", body={"title": "another"})))
+    pool.remove(CHAIN.extend(ledger, raws=raws).txids)
+    first, second = pool.refusal(dropped), pool.refusal(dropped)
+    assert first is not None and second is not None and first is not second
+    assert (first.code, first.message) == (second.code, second.message) and first.code == TxCode.EXISTS
+    held = holdings(pool._reasons, "reasons")
+    assert held["reasons"] == 1 and held.total() < 500, held
 
 
 def test_an_update_that_came_early_waits_for_its_creation(ledger: Ledger) -> None:

@@ -14,7 +14,7 @@ from msgspec import Struct
 _COLLECTIONS = (list, tuple, set, frozenset, deque)
 _BYTES = (bytes, bytearray, str)
 # what is everybody's, and nothing that a node keeps
-_OTHERS = (type, ModuleType, FrameType, CodeType, logging.Logger)
+_OTHERS = (type, ModuleType, CodeType, logging.Logger)
 _DEEPEST = 24
 
 
@@ -52,6 +52,10 @@ def _parts(at: object) -> Iterator[tuple[str, object]]:
     elif isinstance(at, FunctionType):
         for cell in at.__closure__ or ():
             yield "()", cell
+    elif isinstance(at, FrameType):
+        # of an exception that is kept; not what every function of its module shares
+        for name, value in at.f_locals.items():
+            yield f"<frame>.{name}", value
     elif isinstance(at, Struct):
         for field in at.__struct_fields__:
             yield f".{field}", getattr(at, field)
