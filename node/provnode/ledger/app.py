@@ -145,7 +145,8 @@ class Ledger(Views):
                         raise TxError(TxCode.DUPLICATE, f"{checked.txid.hex()} was committed before")
                     overlay.judge(checked, now_ms)
                 except TxError as error:
-                    verdicts.append(error)
+                    # without its traceback, whose frame has this list: a circle for the collector
+                    verdicts.append(error.with_traceback(None))
                 else:
                     verdicts.append(None)
         return verdicts

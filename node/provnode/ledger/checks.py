@@ -106,7 +106,7 @@ class Checker:
                 checked, signatures = self._parse(tx)
                 pending.append(_Pending(index, checked, [], signatures))
             except TxError as error:
-                found[index] = error
+                found[index] = error.with_traceback(None)
         self._finish(pending, found)
         return [found[index] for index in range(len(raws))]
 

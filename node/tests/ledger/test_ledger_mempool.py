@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from provnode import wire
 from provnode.ledger.app import Ledger
 from provnode.ledger.errors import TxCode, TxError
 from provnode.ledger.mempool import Mempool
@@ -98,6 +99,16 @@ def test_several_at_once_get_a_verdict_each(ledger: Ledger) -> None:
         TxCode.DUPLICATE,
         "in",
     ]
+
+
+def test_refusals_leave_no_circles_for_the_collector(ledger: Ledger) -> None:
+    pool, _ = pool_of(ledger)
+    CHAIN.extend(ledger, item())
+    committed = ledger.stored_block(1)[0]
+    refused = pool.add_many([CHAIN.tx(item(body={"title": "x"})), b"", *wire.decode_block(committed).txs])
+    codes = [one.code for one in refused if isinstance(one, TxError)]
+    assert codes == [TxCode.EXISTS, TxCode.MALFORMED, TxCode.DUPLICATE]
+    assert [one.__traceback__ for one in refused if isinstance(one, TxError)] == [None, None, None]
 
 
 def test_a_reason_is_kept_and_nothing_that_was_there_when_it_arose(ledger: Ledger) -> None:
