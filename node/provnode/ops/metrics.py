@@ -53,11 +53,13 @@ def render(
     page.metric("provnode_info", "What runs here.", {about: 1})
     _chain(page, status)
     page.histogram("provnode_step_seconds", "How long a step of the consensus takes.", "step", steps)
-    organisations = Counter(peer.organisation for peer in status.peers)
+    # also those with none, so that it can be told that nobody of theirs is left
+    organisations = Counter(dict.fromkeys(status.deciding, 0))
+    organisations.update(peer.organisation for peer in status.peers)
     page.value("provnode_peers", "Connected peers.", len(status.peers))
     page.metric(
         "provnode_peers_by_organisation",
-        "Connected peers of an organisation.",
+        "Connected peers of an organisation; each whose validators decide is there.",
         {(("organisation", name),): count for name, count in sorted(organisations.items())},
     )
     page.metric(

@@ -237,6 +237,9 @@ class Node:
                 PeerStatus(peer.name, peer.organisation, heights.get(peer.name, 0))
                 for _, peer in sorted(self.peers.connected.items())
             ),
+            deciding=tuple(
+                sorted({one.organisation for one in ledger.membership.active if one.name != own.name})
+            ),
             mempool_count=len(self.mempool),
             mempool_bytes=self.mempool.size,
             verify_queue=self._submissions.waiting,

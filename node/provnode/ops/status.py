@@ -20,6 +20,7 @@ class PeerStatus:
 class Status:
     """The node at this moment. `problem` says why it stands still, if it does.
 
+    `deciding` are the organisations of the other validators, whose nodes should be among the `peers`.
     `oldest_height` is that of the oldest block that is kept, 0 before the first.
     `rekey` tells, while the data key is being changed, how many rows were looked at, of how many;
     `evidence_committed` tells how much misbehaviour the chain records of each organisation.
@@ -41,6 +42,7 @@ class Status:
     step: str
     syncing: bool
     peers: tuple[PeerStatus, ...]
+    deciding: tuple[str, ...]
     mempool_count: int
     mempool_bytes: int
     verify_queue: int

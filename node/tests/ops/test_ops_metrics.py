@@ -27,6 +27,7 @@ STATUS = Status(
     step="prevote",
     syncing=True,
     peers=(PeerStatus("v2", "zjfin", 40), PeerStatus("v3", "zjdata", 41), PeerStatus("a1", "zjfin", 9)),
+    deciding=("zjcsd", "zjdata", "zjfin"),
     mempool_count=12,
     mempool_bytes=3456,
     verify_queue=5,
@@ -70,6 +71,7 @@ def test_what_the_status_says_is_in_the_page() -> None:
         "provnode_syncing": 1,
         "provnode_validator": 1,
         "provnode_peers": 3,
+        'provnode_peers_by_organisation{organisation="zjcsd"}': 0,
         'provnode_peers_by_organisation{organisation="zjdata"}': 1,
         'provnode_peers_by_organisation{organisation="zjfin"}': 2,
         "provnode_mempool_transactions": 12,
@@ -103,4 +105,5 @@ def test_what_changes_in_the_status_changes_in_the_page() -> None:
     assert found["provnode_validator"] == found["provnode_syncing"] == found["provnode_peers"] == 0
     assert found["provnode_rekey_running"] == found["provnode_rekey_rows"] == 0
     assert found["provnode_problem"] == 1
-    assert not [name for name in found if name.startswith("provnode_peers_by_organisation")]
+    by_organisation = [value for name, value in found.items() if "_by_organisation" in name]
+    assert by_organisation == [0, 0, 0]

@@ -162,6 +162,9 @@ def test_status_tells_what_is_so(tmp_path: Path) -> None:
             assert [peer.name for peer in status.peers] == ["v1", "v2", "v3", "v4"]
             assert status.height >= 1 and status.problem is None and not status.syncing
             assert net.nodes["v1"].status().validator
+            # whose validators decide beside the node's own vote; a1 has none
+            assert status.deciding == ("zjcsd", "zjdata", "zjex", "zjfin")
+            assert net.nodes["v1"].status().deciding == ("zjcsd", "zjdata", "zjfin")
 
     asyncio.run(scenario())
 
