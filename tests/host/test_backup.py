@@ -22,6 +22,24 @@ def _signers(network: Network, node: str, height: int) -> list[str]:
     return signers
 
 
+def test_a_damaged_backup_leaves_everything_as_it_was(
+    network: Network, engine: Engine, validators: list[str], tmp_path: Path
+) -> None:
+    victim = validators[-1]
+    before = network.run(victim, "stat", "--format=%i", engine.data)
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(bytes(10_240))
+    done = command.run(network, "restore", victim, str(damaged), "--yes")
+    assert done.returncode == 1
+    assert "does not begin with a manifest" in " ".join(done.stderr.split())
+    assert network.run(victim, "stat", "--format=%i", engine.data) == before
+    beside = Path(engine.data)
+    assert network.run(victim, "find", str(beside.parent), "-name", f"{beside.name}*").split() == [
+        engine.data
+    ]
+    steady.go_on(network, [victim], blocks=1)
+
+
 def test_a_wiped_validator_gets_its_backup_and_is_silent_where_it_may_have_signed(
     network: Network, engine: Engine, validators: list[str], outside: Outside, tmp_path: Path
 ) -> None:
