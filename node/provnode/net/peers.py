@@ -249,11 +249,16 @@ class PeerSet:
                 self._handshake.on_lost(connection)
 
     async def _greet(self, stream: Stream) -> None:
-        limits = PeerLimits(
-            frame=_HELLO_BYTES, idle=self._limits.hello_seconds, frame_seconds=self._limits.hello_seconds
-        )
+        seconds = self._limits.hello_seconds
+        limits = PeerLimits(frame=_HELLO_BYTES, idle=seconds, frame_seconds=seconds)
         await stream.write(frame(self._handshake.hello()))
-        self._handshake.check_hello(stream.peer.name, await read_frame(stream, limits))
+        try:
+            # for all of it, however it comes in pieces
+            async with asyncio.timeout(seconds):
+                body = await read_frame(stream, limits)
+        except TimeoutError as error:
+            raise StreamError("idle", f"no hello within {seconds} s") from error
+        self._handshake.check_hello(stream.peer.name, body)
 
     def _replaces(self, new: Connection, old: Connection) -> bool:
         together = new.since - old.since < _TOGETHER
