@@ -216,7 +216,8 @@ def unpack(path: Path, folder: Path) -> BackupManifest:
             manifest = _manifest(path, archive)
             for name, hashed in manifest.files.items():
                 member = archive.next()
-                if member is None or member.name != name or not member.isreg():
+                # not a sparse one either, which may be far longer than the backup
+                if member is None or member.name != name or not member.isreg() or member.issparse():
                     raise _damaged(path, f"{name} is missing")
                 if name == KEYRING and member.size > _LONGEST_KEYRING:
                     raise _damaged(path, f"{name} has {member.size} bytes")

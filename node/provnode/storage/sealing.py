@@ -133,7 +133,8 @@ class Keyring:
             keys = {int(number): bytes.fromhex(key) for number, key in found.keys.items()}
         except (msgspec.DecodeError, ValueError) as error:
             raise self._corrupt(str(error)) from error
-        if found.current not in keys or any(len(key) != KEK_BYTES for key in keys.values()):
+        fitting = all(0 <= number < 2**32 and len(key) == KEK_BYTES for number, key in keys.items())
+        if found.current not in keys or not fitting:
             raise self._corrupt("no data keys")
         self._save(keys, found.current)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from provnode.crypto import CryptoError, get_provider
 from provnode.crypto.hashing import digest, pack
 from provnode.crypto.pkcs11 import _parse, _point
 from provnode.crypto.sealed import PURPOSES, Kek, open_key, public_of, seal_key
+from provnode.crypto.spki import point_of, public_pem
 from provnode.ledger.canonical import encode
 from provnode.ledger.checks import Checker
 from provnode.ledger.errors import TxError
@@ -25,6 +27,8 @@ from provnode.ledger.genesis import Signer
 from provnode.ledger.transactions import KIND_OBJECT, transaction_sign_bytes
 from provnode.net.errors import IdentityError, TlsError
 from provnode.net.identity import Identity, _der, _reading
+from provnode.storage import envelope
+from provnode.storage.errors import StoreError
 from tests.crypto.conformance import (
     EXAMPLE_KEY,
     EXAMPLE_MESSAGE,
@@ -134,6 +138,26 @@ def _bodies() -> list[bytes]:
     return [*bodies, *map(_with_body, bodies)]
 
 
+def _envelope(raw: bytes) -> None:
+    """A sealed file, up to its last piece."""
+    _, pieces = envelope.unseal(io.BytesIO(raw), _BOTH[1].load_private(_pem()), PROVIDER)
+    assert sum(map(len, pieces)) <= len(raw)
+
+
+@cache
+def _envelopes() -> list[bytes]:
+    found = []
+    for plain in (b"", b"what is inside"):
+        target = io.BytesIO()
+        envelope.seal(io.BytesIO(plain), target, EXAMPLE_KEY, b"a note", PROVIDER)
+        found.append(target.getvalue())
+    return found
+
+
+def _public_pem(raw: bytes) -> None:
+    assert public_pem(point_of(raw)).encode().split() == raw.split()
+
+
 def _opened(raw: bytes) -> None:
     key, sealed, aad = _parts(raw, 3)
     answers: set[bytes | None] = set()
@@ -226,6 +250,8 @@ TARGETS = (
         (CryptoError,),
         lambda: [seal_key(_KEK, "consensus", point("v1"), b"a PEM"), _pem(), _URI],
     ),
+    Target("envelope", _envelope, (StoreError,), _envelopes),
+    Target("public_pem", _public_pem, (CryptoError,), lambda: [public_pem(EXAMPLE_KEY).encode()]),
     Target("token_uri", _uri, (CryptoError,), lambda: [_URI]),
     Target("token_point", _token_point, (CryptoError,), lambda: [point("v1"), b"\x04\x41" + point("v1")]),
     Target("identity", _identity, (RefusedError, IdentityError), _identities, "msgpack"),

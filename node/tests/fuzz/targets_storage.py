@@ -152,6 +152,16 @@ def _keyring(raw: bytes) -> None:
     assert ring.open(b"row", ring.seal(b"row", b"value")) == b"value"
 
 
+def _exported(raw: bytes) -> None:
+    """Data keys that came with a backup, from who knows where."""
+    path = scratch() / "taken"
+    path.unlink(missing_ok=True)
+    ring = Keyring(path, _KEK)
+    ring.take(raw)
+    again = Keyring(path, _KEK)
+    assert ring.open(b"row", again.seal(b"row", b"value")) == b"value"
+
+
 def _sealed_value(raw: bytes) -> None:
     ring = _ring()
     ring.open(block_row(1), raw)
@@ -249,6 +259,7 @@ TARGETS = (
     ),
     Target("floor", _floor, (StoreError,), lambda: [b'{"height":9}\n', b'{"height":null}\n'], "json"),
     Target("keyring", _keyring, (StoreError,), lambda: [_made(lambda path: Keyring(path, _KEK))]),
+    Target("data_keys", _exported, (StoreError,), lambda: [_ring().exported()], "json"),
     Target("sealed_value", _sealed_value, (StoreError,), lambda: [_ring().seal(block_row(1), b"value")]),
     Target("backup", _backup, (StoreError,), _backups),
     Target("store", _store, (StoreError, GenesisError), _stores),

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "provnode.cli.client:_read_all": "asks a node; lines and bundles have targets",
     "provnode.cli.main:_parser": "makes the parser of the command line",
     "provnode.cli.node:read_config": "load_config, with its error as the command's",
+    "provnode.cli.store:_unpack": "gives a file to what unpacks or unseals it",
     "provnode.crypto.pkcs11:Pkcs11.load_private": "needs a token: test_crypto_pkcs11 has a stand-in",
     "provnode.crypto.pkcs11:Pkcs11.sign": "needs a token: test_crypto_pkcs11 has a stand-in",
     "provnode.crypto.sealed:load_kek": "takes 16 bytes as they are",

@@ -245,7 +245,9 @@ class World:
 
     def __init__(self) -> None:
         own = PeerIdentity("v1", "zjcsd", datetime(2126, 1, 1, tzinfo=UTC))
-        identity = cast(Identity, SimpleNamespace(own=own, revoke=lambda _: None, on_revoked=lambda _: None))
+        identity = cast(
+            Identity, SimpleNamespace(own=own, shown=own, revoke=lambda _: None, on_revoked=lambda _: None)
+        )
         folder = scratch() / "node"
         setup = Setup(genesis(), identity, None, PROVIDER, folder, "127.0.0.1", 1, ())
         self.loop = asyncio.new_event_loop()
