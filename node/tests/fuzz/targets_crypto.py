@@ -155,7 +155,8 @@ def _envelopes() -> list[bytes]:
 
 
 def _public_pem(raw: bytes) -> None:
-    assert public_pem(point_of(raw)).encode().split() == raw.split()
+    found = point_of(raw)
+    assert point_of(public_pem(found).encode()) == found
 
 
 def _opened(raw: bytes) -> None:
