@@ -66,6 +66,7 @@ DRIVEN = (
         "storage.wal",
         "            os.truncate(path, end)\n",
         "            pass\n",
+        first=145,
     ),
     Mutant(
         "a record that was refused half-way leaves a hole in the log",
@@ -90,6 +91,7 @@ DRIVEN = (
         "ops.journal",
         "            return [_TIMEOUT, int(step), height, round_]\n",
         "            return [_MARK]\n",
+        first=198,
     ),
     Mutant(
         "blocks are not logged",
@@ -114,6 +116,7 @@ DRIVEN = (
         "ledger.app",
         "        if header.time_ms <= tip.time_ms:\n",
         "        if False:\n",
+        first=158,
     ),
     Mutant(
         "a header announces the validators of the height after the next",
@@ -144,6 +147,7 @@ DRIVEN = (
         "ledger.certificates",
         "    if power < validators.quorum:\n",
         "    if not power:\n",
+        first=122,
     ),
     Mutant(
         "signatures of a certificate are not verified",
@@ -186,6 +190,7 @@ DRIVEN = (
         "net.resend",
         "            if proposal.valid_round >= 0:\n",
         "            if False:\n",
+        first=107,
     ),
     Mutant(
         "votes of any round are kept",
@@ -198,6 +203,7 @@ DRIVEN = (
         "net.gossip",
         "            self._outbox.setdefault(source, []).extend(txs)\n",
         "            pass\n",
+        first=26,
     ),
 )
 

@@ -19,6 +19,7 @@ from provnode.ledger.genesis import Genesis
 from provnode.ledger.membership import Action, Change
 from provnode.ledger.misconduct import parse_misconduct
 from provnode.ledger.transactions import KIND_EVIDENCE, KIND_MEMBERSHIP, Transaction, decode_transaction
+from provnode.net.sync import WINDOW_BYTES
 from tests.simulation.chain import PROVIDER
 from tests.simulation.world import EPOCH_MS, World
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _ROUNDS_KEPT = 17
 _MOST_EARLY = 512 + 2
 _MOST_EVIDENCE = 64
+_MOST_PROPOSALS = 64
+_MOST_ANSWERS = 4
 
 
 class InvariantError(AssertionError):
@@ -244,6 +247,9 @@ class Witness:
             ("blocks", len(consensus.blocks), 2 * rounds),
             ("messages that came early", early, _MOST_EARLY),
             ("pieces of evidence", len(node.evidence), _MOST_EVIDENCE),
+            ("proposals that wait", len(consensus.inbox.proposals), _MOST_PROPOSALS),
+            ("answers of blocks that wait", len(consensus.inbox.blocks), _MOST_ANSWERS),
+            ("bytes of blocks that came by sync", node.gossip.sync.held, WINDOW_BYTES),
         ):
             if found > most:
                 raise InvariantError(f"{node.address} keeps {found} {what}, allowed: {most}")

@@ -11,12 +11,14 @@ SIMULATED = (
         "core.machine",
         "        free = self.locked is None or self.locked[1] == proposal.block_id\n",
         "        free = True\n",
+        first=132,
     ),
     Mutant(
         "the lock is not kept (line 38)",
         "core.machine",
         "            self.locked = (self.round, block_id)\n",
         "",
+        first=132,
     ),
     Mutant(
         "the valid value is not kept (line 42)",
@@ -85,6 +87,7 @@ SIMULATED = (
         "core.votes",
         "                tally.another(vote, validator.power)\n",
         "                pass\n",
+        first=154,
     ),
     Mutant(
         "a certificate holds votes for other blocks",
@@ -97,6 +100,7 @@ SIMULATED = (
         "core.votes",
         "tally.power.get(block_id, 0) >= self._validators.quorum",
         "tally.voted >= self._validators.quorum",
+        first=40,
     ),
     Mutant(
         "the guard lets everything pass", "core.guard", "if last is None or place > last.place:", "if True:"

@@ -14,12 +14,16 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A fault: in `provnode.<module>`, `old`, which is there once, becomes `new`."""
+    """A fault: in `provnode.<module>`, `old`, which is there once, becomes `new`.
+
+    Seeds are tried from `first` on: one that found it before saves time.
+    """
 
     name: str
     module: str
     old: str
     new: str
+    first: int = 0
 
 
 @contextlib.contextmanager

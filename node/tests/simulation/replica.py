@@ -76,7 +76,7 @@ class Replica:
     @property
     def height(self) -> int:
         """The newest height on the disk."""
-        return self.store.height()
+        return self.ledger.height if self.up else self.store.height()
 
     @property
     def oldest(self) -> int:

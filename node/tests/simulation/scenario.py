@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from provnode.ledger.errors import TxError
@@ -17,7 +17,7 @@ from tests.simulation.chain import make_change, make_genesis, make_note, plan_ch
 from tests.simulation.disk import installed
 from tests.simulation.equivocator import Coalition, Equivocator
 from tests.simulation.invariants import InvariantError, Witness
-from tests.simulation.network import Network
+from tests.simulation.network import Cut, Network
 from tests.simulation.replica import STORE, Replica
 from tests.simulation.schedule import (
     STORM_MS,
@@ -172,6 +172,7 @@ class Run:
                 after(until, partial(network.change, ends=weather))
                 self.counts["storms"] += 1
             case Partition(at, until, cut):
+                cut = self._with_twins(cut)
                 after(at, network.cuts.append, cut)
                 after(until, network.heal, cut)
                 self.counts["partitions" if cut.both else "one-way partitions"] += 1
@@ -189,6 +190,13 @@ class Run:
             case Crash() | Skew() | Slow() | Refusal():
                 for node in self._nodes(fault.who):
                     self._plan_on(node, fault)
+
+    def _with_twins(self, cut: Cut) -> Cut:
+        """Of two copies of one identity, one is on either side."""
+        twins = {node.address: node.name for node in self._everybody if node.address != node.name}
+        here = frozenset(address for address, name in twins.items() if name in cut.targets)
+        there = frozenset(address for address, name in twins.items() if name in cut.sources)
+        return replace(cut, sources=cut.sources | here, targets=cut.targets | there)
 
     def _plan_on(self, node: Replica, fault: Crash | Skew | Slow | Refusal) -> None:
         after = self.world.after
