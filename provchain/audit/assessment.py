@@ -117,6 +117,8 @@ class Assessment(Record):
     format: Literal[1] = 1
     network: str
     profile: str
+    auditor: str = ""
+    """Who answers for the audit, in their own words; empty where nobody was named."""
     catalog: Sm3
     """Digest of the controls, rules, and thresholds that were used."""
     thresholds: dict[str, Value]

@@ -42,6 +42,8 @@ class Order:
     """The hosts that it is limited to; empty for all."""
     rules: frozenset[str] = frozenset()
     """The rules that it is limited to; empty for all."""
+    auditor: str = ""
+    """Who answers for it."""
 
     @property
     def asked(self) -> tuple[Probe, ...]:
@@ -91,6 +93,7 @@ def assess(order: Order, facts: Mapping[str, Facts], started: datetime, finished
     return Assessment(
         network=order.source.network,
         profile=order.profile.id,
+        auditor=one_line(order.auditor),
         catalog=_digest_of_catalog(order),
         thresholds=dict(sorted(order.profile.values.items())),
         started=started,

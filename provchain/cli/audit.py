@@ -10,6 +10,7 @@ import contextlib
 import re
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -64,6 +65,7 @@ def run(
     limit: Annotated[list[str] | None, typer.Option(help="only this host; may stand several times")] = None,
     rule: Annotated[list[str] | None, typer.Option(help="only this rule; may stand several times")] = None,
     output: Annotated[Path | None, typer.Option(help="a folder for report files", file_okay=False)] = None,
+    auditor: Annotated[str, typer.Option(help="who answers for this audit, as it stands in reports")] = "",
     as_json: Json = False,
 ) -> None:
     """Look at every host at once, in one round trip each, and judge it; nothing is changed anywhere."""
@@ -79,7 +81,7 @@ def run(
         source = (
             orders.of_fleet(fleet, Path(private)) if fleet else orders.of_network(network or "", user or "")
         )
-        order = _order(source, profile, site, limit or [], rule or [])
+        order = replace(_order(source, profile, site, limit or [], rule or []), auditor=auditor)
         total = len(order.hosts or source.subjects)
 
         def work(detail: Callable[[str], None]) -> tuple[Assessment, str]:

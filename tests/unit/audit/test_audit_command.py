@@ -88,6 +88,7 @@ def test_an_audit_leaves_every_report_and_is_compared_with_the_last(running: Ser
         "audit.junit.xml",
         "audit.oscal.json",
         "audit.csv",
+        "report.html",
     }
     found = read((tmp_path / "out" / "audit.json").read_text())
     assert [host.unreachable for host in found.hosts] == [""]
