@@ -21,6 +21,11 @@ const (
 	leafKind  = 'L'
 	innerKind = 'I'
 	treeDepth = 8 * sm3.Size
+	// A place, see provnode.ledger.tree: its length, and room for all bits of a key and the depth.
+	placeBytes = 1 + sm3.Size + 2
+	// What the caller gets of a node that was made, and of one that is missing.
+	madeBytes    = sm3.Size + nodeBytes + placeBytes
+	missingBytes = sm3.Size + placeBytes
 )
 
 var errTree = errors.New("not a node, or a key twice")
@@ -81,8 +86,24 @@ type update struct {
 	given   map[digest]node
 	made    []byte
 	stale   map[digest]struct{}
-	missing []digest
+	missing []byte
 	state   hash.Hash
+}
+
+// appendPlace adds where the node stands at this depth on the way to a key.
+func appendPlace(flat []byte, key digest, depth int) []byte {
+	whole, rest := depth>>3, depth&7
+	start := len(flat)
+	flat = append(append(flat, 0), key[:whole]...)
+	if rest > 0 {
+		flat = append(flat, key[whole]&byte(uint16(0xff00)>>rest))
+	}
+	flat = append(flat, byte(depth>>8), byte(depth))
+	flat[start] = byte(len(flat) - start - 1)
+	for len(flat) < start+placeBytes {
+		flat = append(flat, 0)
+	}
+	return flat
 }
 
 func (u *update) load(hash digest) (node, bool) {
@@ -99,7 +120,7 @@ func (u *update) look(at digest, depth int, items []item) {
 	}
 	found, ok := u.load(at)
 	if !ok {
-		u.missing = append(u.missing, at)
+		u.missing = appendPlace(append(u.missing, at[:]...), items[0].key, depth)
 		return
 	}
 	if found.kind == innerKind && depth < treeDepth {
@@ -127,7 +148,7 @@ func (u *update) place(at digest, depth int, items []item) digest {
 	}
 	cut := split(items, depth)
 	left := u.place(found.first, depth+1, items[:cut])
-	return u.join(left, u.place(found.last, depth+1, items[cut:]))
+	return u.join(left, u.place(found.last, depth+1, items[cut:]), items[0].key, depth)
 }
 
 // with is the items and one more, unless its key is among them.
@@ -149,20 +170,20 @@ func (u *update) build(depth int, items []item) digest {
 	case len(items) == 0:
 		return digest{}
 	case len(items) == 1:
-		return u.add(u.tree.leaf, node{leafKind, items[0].key, items[0].value})
+		return u.add(u.tree.leaf, node{leafKind, items[0].key, items[0].value}, items[0].key, depth)
 	case depth >= treeDepth:
 		panic(errTree)
 	}
 	cut := split(items, depth)
 	left := u.build(depth+1, items[:cut])
-	return u.join(left, u.build(depth+1, items[cut:]))
+	return u.join(left, u.build(depth+1, items[cut:]), items[0].key, depth)
 }
 
-func (u *update) join(left, right digest) digest {
-	return u.add(u.tree.inner, node{innerKind, left, right})
+func (u *update) join(left, right, key digest, depth int) digest {
+	return u.add(u.tree.inner, node{innerKind, left, right}, key, depth)
 }
 
-func (u *update) add(prefix []byte, found node) (hash digest) {
+func (u *update) add(prefix []byte, found node, key digest, depth int) (hash digest) {
 	at := len(u.made) + sm3.Size
 	u.made = append(append(append(append(u.made, hash[:]...), found.kind), found.first[:]...), found.last[:]...)
 	u.state.Reset()
@@ -170,6 +191,7 @@ func (u *update) add(prefix []byte, found node) (hash digest) {
 	u.state.Write(u.made[at+1:])
 	u.state.Sum(hash[:0])
 	copy(u.made[at-sm3.Size:], hash[:])
+	u.made = appendPlace(u.made, key, depth)
 	return hash
 }
 
@@ -187,10 +209,10 @@ func split(items []item, depth int) int {
 	return low
 }
 
-// readNodes reads count nodes, each with its hash before it.
-func readNodes(flat []byte, take func(hash digest, found node)) error {
-	for ; len(flat) > 0; flat = flat[sm3.Size+nodeBytes:] {
-		if len(flat) < sm3.Size+nodeBytes {
+// readNodes reads nodes, each with its hash before it, in records of a length.
+func readNodes(flat []byte, record int, take func(hash digest, found node)) error {
+	for ; len(flat) > 0; flat = flat[record:] {
+		if len(flat) < record {
 			return errRange
 		}
 		body := flat[sm3.Size:]
@@ -252,8 +274,9 @@ func provsm_tree_free(handle C.uint64_t) C.int32_t {
 
 // provsm_tree_update sets each key to its value: items are 64 bytes each, keys distinct. `given` are nodes of
 // the tree at `root` that the caller has read, 97 bytes each. Where nodes are still missing, it writes how many
-// to counts[0] and their hashes to `out`, and does nothing else. Otherwise it writes the new root, to counts[1]
-// and [2] how many nodes were made and how many have gone, and these to `out`: nodes of 97 bytes, then hashes.
+// to counts[0], to `out` their hashes and places, 67 bytes each, and does nothing else. Otherwise it writes the
+// new root, to counts[1] and [2] how many nodes were made and how many have gone, and these to `out`: hash, node
+// and place, 132 bytes each, then hashes.
 // counts[3] holds the room in `out`, in bytes, and then what was needed: where that is more, nothing was
 // written, and the same call with more room succeeds.
 //
@@ -272,8 +295,8 @@ func provsm_tree_update(handle C.uint64_t, root, items unsafe.Pointer, count C.u
 		found.Lock()
 		defer found.Unlock()
 		work := update{tree: found, given: make(map[digest]node), stale: make(map[digest]struct{}, 4*len(sorted)),
-			made: make([]byte, 0, 8*len(sorted)*(sm3.Size+nodeBytes)), state: sm3.New()}
-		err = readNodes(view(given, givenTotal), func(hash digest, one node) { work.given[hash] = one })
+			made: make([]byte, 0, 8*len(sorted)*madeBytes), state: sm3.New()}
+		err = readNodes(view(given, givenTotal), sm3.Size+nodeBytes, func(hash digest, one node) { work.given[hash] = one })
 		if err != nil {
 			return err
 		}
@@ -281,7 +304,7 @@ func provsm_tree_update(handle C.uint64_t, root, items unsafe.Pointer, count C.u
 		told := unsafe.Slice((*uint64)(counts), 4)
 		told[0], told[1], told[2] = 0, 0, 0
 		work.look(start, 0, sorted)
-		if told[0] = uint64(len(work.missing)); told[0] == 0 {
+		if told[0] = uint64(len(work.missing) / missingBytes); told[0] == 0 {
 			end := work.place(start, 0, sorted)
 			copy(view(newRoot, sm3.Size), end[:])
 		}
@@ -291,12 +314,11 @@ func provsm_tree_update(handle C.uint64_t, root, items unsafe.Pointer, count C.u
 
 // tell writes what came of it, if there is room.
 func (u *update) tell(counts []uint64, out unsafe.Pointer) error {
-	const record = sm3.Size + nodeBytes
-	for at := 0; at < len(u.made); at += record { // a node may be replaced and then come back under its hash
+	for at := 0; at < len(u.made); at += madeBytes { // a node may be replaced and then come back under its hash
 		delete(u.stale, digest(u.made[at:]))
 	}
-	room, needed := counts[3], uint64(len(u.made)+(len(u.stale)+len(u.missing))*sm3.Size)
-	counts[1], counts[2], counts[3] = uint64(len(u.made)/record), uint64(len(u.stale)), needed
+	room, needed := counts[3], uint64(len(u.made)+len(u.stale)*sm3.Size+len(u.missing))
+	counts[1], counts[2], counts[3] = uint64(len(u.made)/madeBytes), uint64(len(u.stale)), needed
 	if needed > room {
 		return nil
 	}
@@ -304,13 +326,11 @@ func (u *update) tell(counts []uint64, out unsafe.Pointer) error {
 	for hash := range u.stale {
 		flat = append(flat, hash[:]...)
 	}
-	for _, hash := range u.missing {
-		flat = append(flat, hash[:]...)
-	}
+	_ = append(flat, u.missing...)
 	return nil
 }
 
-// provsm_tree_settle keeps the nodes that an update made, and forgets those that have gone: 97 and 32 bytes each.
+// provsm_tree_settle keeps the nodes that an update made, and forgets those that have gone, as it wrote them.
 //
 //export provsm_tree_settle
 func provsm_tree_settle(handle C.uint64_t, made unsafe.Pointer, madeTotal C.uint64_t,
@@ -326,6 +346,6 @@ func provsm_tree_settle(handle C.uint64_t, made unsafe.Pointer, madeTotal C.uint
 			delete(found.young, digest(gone))
 			delete(found.old, digest(gone))
 		}
-		return readNodes(view(made, madeTotal), found.keep)
+		return readNodes(view(made, madeTotal), madeBytes, found.keep)
 	})
 }

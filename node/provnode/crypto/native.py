@@ -32,7 +32,7 @@ from provnode.crypto.provider import (
 LIBRARY_VARIABLE = "PROVNODE_LIBPROVSM"
 """Names another place of the library, for a tree that is not installed."""
 _BESIDE = Path(__file__).with_name("libprovsm.so")
-_ABI = 3
+_ABI = 4
 _DIGEST_BYTES = 32
 _NO_KEY = bytes(PUBLIC_KEY_BYTES)
 # of a transaction that was read: numbers, and bytes of hashes

@@ -13,8 +13,12 @@ from provnode.crypto.provider import CryptoError
 HASH_BYTES = 32
 NODE_BYTES = 65
 _RECORD = HASH_BYTES + NODE_BYTES
+# a place with its length before it, in a record of a node that was made, and of one that is missing
+_PLACE_BYTES = 35
+_MADE = _RECORD + _PLACE_BYTES
+_MISSING = HASH_BYTES + _PLACE_BYTES
 # room for what one item makes and replaces in a tree of some millions; more is asked for when it is needed
-_ROOM = 12 * _RECORD
+_ROOM = 12 * _MADE
 CALLS = """
 int32_t provsm_tree(const char *, uint64_t *, uint64_t, uint64_t, uint64_t *);
 int32_t provsm_tree_free(uint64_t);
@@ -26,29 +30,25 @@ int32_t provsm_tree_settle(uint64_t, const char *, uint64_t, const char *, uint6
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What became of a batch: hashes of nodes that are `missing`; or else the new root, and what changed.
+    """What became of a batch: nodes that are `missing`; or else the new root, and what changed.
 
-    `made` are the new nodes, each behind its hash; `gone` the hashes of those that the tree no longer has.
+    Of what is missing these are hash and place. `made` are records of the new nodes, `gone` the hashes of
+    those that the tree no longer has.
     """
 
-    missing: tuple[bytes, ...]
+    missing: tuple[tuple[bytes, bytes], ...]
     root: bytes
     made: bytes
     gone: bytes
 
     @property
     def nodes(self) -> dict[bytes, bytes]:
-        """The new nodes by their hashes."""
+        """The new nodes by their places."""
         made = self.made
         return {
-            made[at : at + HASH_BYTES]: made[at + HASH_BYTES : at + _RECORD]
-            for at in range(0, len(made), _RECORD)
+            _place(made, at + _RECORD): made[at + HASH_BYTES : at + _RECORD]
+            for at in range(0, len(made), _MADE)
         }
-
-    @property
-    def stale(self) -> set[bytes]:
-        """The hashes of the nodes that have gone."""
-        return set(_hashes(self.gone))
 
 
 class NativeTree:
@@ -68,7 +68,7 @@ class NativeTree:
         known = b"".join([name + node for name, node in given.items()])
         if len(flat) != 2 * HASH_BYTES * len(items) or len(known) != _RECORD * len(given):
             raise CryptoError("state tree: a key, value or node of another length")
-        room = _ROOM * len(items) + _RECORD
+        room = _ROOM * len(items) + _MADE
         while True:
             counts, new, out = array("Q", (0, 0, 0, room)), bytearray(HASH_BYTES), bytearray(room)
             done = self._lib.provsm_tree_update(
@@ -94,13 +94,16 @@ class NativeTree:
 
 
 def _step(root: bytes, counts: Sequence[int], out: bytes) -> Step:
-    missing, made, gone, _ = counts
-    end, last = made * _RECORD, made * _RECORD + gone * HASH_BYTES
-    return Step(tuple(_hashes(out[last:]))[:missing], root, out[:end], out[end:last])
+    _, made, gone, _ = counts
+    end, last = made * _MADE, made * _MADE + gone * HASH_BYTES
+    missing = tuple(
+        (out[at : at + HASH_BYTES], _place(out, at + HASH_BYTES)) for at in range(last, len(out), _MISSING)
+    )
+    return Step(missing, root, out[:end], out[end:last])
 
 
-def _hashes(flat: bytes) -> list[bytes]:
-    return [flat[at : at + HASH_BYTES] for at in range(0, len(flat), HASH_BYTES)]
+def _place(flat: bytes, at: int) -> bytes:
+    return flat[at + 1 : at + 1 + flat[at]]
 
 
 def _check(code: int) -> None:

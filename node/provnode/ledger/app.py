@@ -244,7 +244,6 @@ class Ledger(Views):
                     outcome.state,
                     self._handover(block, row, outcome.membership),
                     outcome.tree.nodes,
-                    outcome.tree.stale,
                 )
             )
             self._tip = self._next_tip(block, certificate, outcome.membership)
@@ -374,7 +373,7 @@ class Ledger(Views):
             return _Tip(0, genesis.hash, genesis.time_ms, tree.EMPTY, None, first, genesis.validators)
         block = decode_stored(row)
         root = block.header.state_root
-        if root != tree.EMPTY and self.store.node(root) is None:
+        if root != tree.EMPTY and not tree.is_node(root, self.store.node(tree.ROOT)):
             raise StoreError("corrupt", f"block {height}: its state tree is missing", "restore a backup")
         return self._next_tip(block, wire.decode_certificate(row.certificate), self._read_membership())
 

@@ -53,14 +53,15 @@ class NativeNodes:
         batch, given = list(items), dict[bytes, bytes]()
         try:
             while (step := self._tree.update(root, batch, given)).missing:
-                found = self._read(step.missing)
-                for node_hash in step.missing:
-                    if len(found.get(node_hash, b"")) != tree.ENCODED_BYTES:
+                found = self._read([where for _, where in step.missing])
+                for node_hash, where in step.missing:
+                    node = found.get(where)
+                    if node is None or not tree.is_node(node_hash, node):
                         raise tree.damaged(node_hash)
-                given |= found
+                    given[node_hash] = node
         except CryptoError as error:
             raise StoreError("corrupt", f"state tree: {error}", "restore a backup") from error
-        return _Update(step.root, step.nodes, step.stale, step=step)
+        return _Update(step.root, step.nodes, step=step)
 
     def settle(self, update: tree.Update) -> None:
         """Keep what is new, forget what has gone."""

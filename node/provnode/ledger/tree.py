@@ -30,7 +30,22 @@ NODE_BYTES = 320
 """What a node in a `Cache` takes: a hash, 65 bytes, and their place in a dict that has just grown."""
 
 Reader = Callable[[bytes], bytes | None]
-"""Gives an encoded node by its hash, or None when there is no such node."""
+"""Gives the encoded node that stands at a place, or None when there is none."""
+
+
+def place(key: bytes, depth: int) -> bytes:
+    """Where the node at `depth` on the way to `key` stands: the bits so far, and the depth in two bytes.
+
+    Nodes are kept by their places, so that one on the way to a key lies near the next one, and what takes the
+    place of another overwrites it: as keys are never removed, no place ever becomes empty.
+    """
+    whole, rest = divmod(depth, 8)
+    last = bytes([key[whole] & (0xFF00 >> rest) & 0xFF]) if rest else b""
+    return key[:whole] + last + depth.to_bytes(2, "big")
+
+
+ROOT = place(b"", 0)
+"""Where the root stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +61,10 @@ class Path:
 
 @dataclass(slots=True)
 class Update:
-    """The outcome of a batch: the new root, nodes to write, and nodes that the new tree no longer has."""
+    """The outcome of a batch: the new root, and the nodes to write by their places."""
 
     root: bytes
     nodes: dict[bytes, bytes] = field(default_factory=dict)
-    stale: set[bytes] = field(default_factory=set)
 
 
 class Cache:
@@ -71,9 +85,9 @@ class Cache:
         """The bytes of memory that the nodes take, at most."""
         return (len(self._young) + len(self._old)) * NODE_BYTES
 
-    def read(self, node_hash: bytes) -> bytes | None:
+    def read(self, where: bytes) -> bytes | None:
         """A node of the committed tree."""
-        return self._young.get(node_hash) or self._old.get(node_hash) or self._read(node_hash)
+        return self._young.get(where) or self._old.get(where) or self._read(where)
 
     def update(self, root: bytes, items: Iterable[tuple[bytes, bytes]]) -> Update:
         """As `update` below, on the committed tree with `root`."""
@@ -81,13 +95,13 @@ class Cache:
 
     def settle(self, update: Update) -> None:
         """A block was committed: its nodes are the newest ones."""
-        for node_hash in update.stale:
-            self._young.pop(node_hash, None)
-            self._old.pop(node_hash, None)
         if len(self._young) + len(update.nodes) > self._most:
             self._old, self._young = self._young, {}
         # of a block with more than there is room for, what it wrote last: the upper part of the tree
         beyond = max(0, len(update.nodes) - self._most)
+        for where in islice(update.nodes, beyond):
+            self._old.pop(where, None)
+            self._young.pop(where, None)
         self._young.update(islice(update.nodes.items(), beyond, None))
 
 
@@ -107,8 +121,6 @@ def update(root: bytes, items: Iterable[tuple[bytes, bytes]], read: Reader) -> U
     ordered = sorted(items)
     if ordered:
         batch.root = _Writer(batch, read).place(root, 0, ordered)
-    # a node may be replaced and then come back under the same hash within one batch
-    batch.stale -= batch.nodes.keys()
     return batch
 
 
@@ -117,7 +129,7 @@ def find(root: bytes, key: bytes, read: Reader) -> Path:
     siblings: list[bytes] = []
     at = root
     while at != EMPTY:
-        kind, first, second = _load(at, read)
+        kind, first, second = _load(at, place(key, len(siblings)), read)
         if kind == _LEAF:
             return Path(tuple(siblings), (first, second))
         if _bit(key, len(siblings)):
@@ -140,8 +152,8 @@ class _Writer:
         """Put sorted items into the subtree `at`; gives the subtree's new hash."""
         if at == EMPTY:
             return self._build(depth, items)
-        kind, first, second = _load(at, self._read)
-        self._batch.stale.add(at)
+        where = place(items[0][0], depth)
+        kind, first, second = _load(at, where, self._read)
         if kind == _LEAF:
             if all(key != first for key, _ in items):
                 items = sorted([*items, (first, second)])
@@ -149,24 +161,24 @@ class _Writer:
         split = _split(items, depth)
         left = self.place(first, depth + 1, items[:split]) if split else first
         right = self.place(second, depth + 1, items[split:]) if split < len(items) else second
-        return self._inner(left, right)
+        return self._inner(left, right, where)
 
     def _build(self, depth: int, items: list[tuple[bytes, bytes]]) -> bytes:
         """A subtree that holds just these items."""
         if not items:
             return EMPTY
+        where = place(items[0][0], depth)
         if len(items) == 1:
             key, value = items[0]
-            node_hash = leaf_hash(key, value)
-            self._batch.nodes[node_hash] = _LEAF + key + value
-            return node_hash
+            self._batch.nodes[where] = _LEAF + key + value
+            return leaf_hash(key, value)
         split = _split(items, depth)
-        return self._inner(self._build(depth + 1, items[:split]), self._build(depth + 1, items[split:]))
+        left, right = self._build(depth + 1, items[:split]), self._build(depth + 1, items[split:])
+        return self._inner(left, right, where)
 
-    def _inner(self, left: bytes, right: bytes) -> bytes:
-        node_hash = inner_hash(left, right)
-        self._batch.nodes[node_hash] = _INNER + left + right
-        return node_hash
+    def _inner(self, left: bytes, right: bytes, where: bytes) -> bytes:
+        self._batch.nodes[where] = _INNER + left + right
+        return inner_hash(left, right)
 
 
 def _split(items: list[tuple[bytes, bytes]], depth: int) -> int:
@@ -185,11 +197,19 @@ def _bit(key: bytes, depth: int) -> int:
     return key[depth >> 3] >> (7 - (depth & 7)) & 1
 
 
-def _load(node_hash: bytes, read: Reader) -> tuple[bytes, bytes, bytes]:
-    node = read(node_hash)
-    if node is None or len(node) != ENCODED_BYTES:
+def _load(node_hash: bytes, where: bytes, read: Reader) -> tuple[bytes, bytes, bytes]:
+    node = read(where)
+    if node is None or not is_node(node_hash, node):
         raise damaged(node_hash)
     return node[:1], node[1:33], node[33:]
+
+
+def is_node(node_hash: bytes, node: bytes | None) -> bool:
+    """Whether these bytes are the node of that hash."""
+    if node is None or len(node) != ENCODED_BYTES:
+        return False
+    hashed = leaf_hash if node[:1] == _LEAF else inner_hash
+    return node[:1] in (_LEAF, _INNER) and hashed(node[1:33], node[33:]) == node_hash
 
 
 def damaged(node_hash: bytes) -> StoreError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -85,7 +85,6 @@ class BlockWrite:
     state: Sequence[StateRow]
     handover: HandoverRow | None
     nodes: Mapping[bytes, bytes]
-    stale_nodes: Set[bytes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,5 +53,5 @@ def heights(store: Store) -> Iterator[int]:
 
 
 def nodes(store: Store) -> Iterator[tuple[bytes, bytes]]:
-    """The nodes of the state tree by their hashes."""
-    yield from store.scan("SELECT hash, node FROM nodes")
+    """The nodes of the state tree by their places."""
+    yield from store.scan("SELECT place, node FROM nodes")

@@ -3,14 +3,15 @@
 Rows of `objects` are the snapshots that hold now; what an overwrite replaced stays in the block that carried
 it. `state` is the rest of what blocks are executed on: membership and revocation lists, by kind and id.
 `handovers` has what a light client needs at each height whose validators hand over to others, and stays when
-blocks are pruned. `nodes` are the nodes of the latest state tree only: proofs are made at the latest height.
+blocks are pruned. `nodes` are those of the latest state tree only, by their places (`ledger.tree`): proofs
+are made at the latest height.
 """
 
 from __future__ import annotations
 
 # "prov" in ASCII: lets `file` and SQLite tools tell whose database this is
 APPLICATION_ID = 0x70726F76
-FORMAT = 1
+FORMAT = 2
 
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -59,5 +60,5 @@ CREATE TABLE handovers (
     certificate BLOB NOT NULL,
     validators BLOB NOT NULL
 );
-CREATE TABLE nodes (hash BLOB PRIMARY KEY, node BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE nodes (place BLOB PRIMARY KEY, node BLOB NOT NULL) WITHOUT ROWID;
 """

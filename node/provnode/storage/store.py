@@ -193,7 +193,6 @@ class Store:
                 )
             self._insert_block(block, write.txids)
             handovers = () if write.handover is None else (write.handover,)
-            self._db.executemany("DELETE FROM nodes WHERE hash = ?", ((h,) for h in write.stale_nodes))
             self._insert(Part(write.heads, write.versions, write.users, write.state, handovers, write.nodes))
 
     def seed(
@@ -243,7 +242,7 @@ class Store:
             ((row.kind, row.id, row.value) for row in part.state),
         )
         db.executemany("INSERT INTO handovers VALUES (?, ?, ?, ?)", map(astuple, part.handovers))
-        db.executemany("INSERT OR REPLACE INTO nodes VALUES (?, ?)", part.nodes.items())
+        db.executemany("INSERT OR REPLACE INTO nodes VALUES (?, ?)", sorted(part.nodes.items()))
 
     # --- all of it, for copies and checks
 
@@ -341,13 +340,13 @@ class Store:
         row = self._row("SELECT height, position FROM transactions WHERE txid = ?", txid)
         return None if row is None else (row[0], row[1])
 
-    def node(self, node_hash: bytes) -> bytes | None:
+    def node(self, place: bytes) -> bytes | None:
         """A node of the latest state tree."""
-        return self.nodes([node_hash]).get(node_hash)
+        return self.nodes([place]).get(place)
 
-    def nodes(self, hashes: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Those of the nodes that there are, by their hashes."""
-        return {row[0]: row[1] for row in self._rows("SELECT hash, node FROM nodes WHERE hash IN", hashes)}
+    def nodes(self, places: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Those of the nodes that there are, by their places."""
+        return {row[0]: row[1] for row in self._rows("SELECT place, node FROM nodes WHERE place IN", places)}
 
     def _sealed_version(self, v: VersionRow) -> tuple[object, ...]:
         snapshot = self._sealing.seal(object_row("snapshot", v.object_id, v.version), v.snapshot)

@@ -213,7 +213,7 @@ def newer(chain: Chain) -> str:
     with sqlite3.connect(chain.root / "data" / "chain.sqlite") as db:
         db.execute("UPDATE meta SET value = 99 WHERE name = 'format'")
     db.close()
-    return "has store format 99, this version reads 1 (start the version of provnode that wrote it)"
+    return "has store format 99, this version reads 2 (start the version of provnode that wrote it)"
 
 
 def other_genesis(chain: Chain) -> str:

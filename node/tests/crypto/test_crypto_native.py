@@ -45,7 +45,7 @@ def test_another_library_is_refused() -> None:
 
 def test_the_calls_of_another_version_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("provnode.crypto.native._ABI", 99)
-    with pytest.raises(CryptoError, match="found version 3 of its calls, allowed: 99"):
+    with pytest.raises(CryptoError, match="found version 4 of its calls, allowed: 99"):
         Native()
 
 

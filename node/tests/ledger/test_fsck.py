@@ -90,8 +90,8 @@ FLIPS = [
     ("handovers", "header", "height = (SELECT min(height) FROM handovers)", "handovers"),
     ("handovers", "certificate", "height = (SELECT min(height) FROM handovers)", "handovers"),
     ("handovers", "validators", "height = (SELECT min(height) FROM handovers)", "handovers"),
-    ("nodes", "node", "hash = (SELECT min(hash) FROM nodes)", "nodes"),
-    ("nodes", "hash", "hash = (SELECT min(hash) FROM nodes)", "nodes"),
+    ("nodes", "node", "place = (SELECT min(place) FROM nodes)", "nodes"),
+    ("nodes", "place", "place = (SELECT min(place) FROM nodes)", "nodes"),
 ]
 
 
@@ -119,7 +119,7 @@ def test_a_turned_bit_is_named(
         ("users", "1", "state tree"),
         ("state", "kind = 'membership'", "state tree"),
         ("handovers", "height = (SELECT min(height) FROM handovers)", "blocks"),
-        ("nodes", "hash = (SELECT min(hash) FROM nodes)", "nodes"),
+        ("nodes", "place = (SELECT min(place) FROM nodes)", "nodes"),
         ("meta", "name = 'genesis'", "meta"),
     ],
 )

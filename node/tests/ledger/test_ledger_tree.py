@@ -63,8 +63,6 @@ class Kept:
 
     def set(self, items: dict[bytes, bytes]) -> None:
         done = tree.update(self.root, items.items(), self.nodes.get)
-        for stale in done.stale:
-            del self.nodes[stale]
         self.nodes.update(done.nodes)
         self.root = done.root
 
@@ -81,15 +79,21 @@ def test_the_root_is_that_of_the_naive_tree_after_every_batch(batches: list[dict
         leaves = [node for node in kept.nodes.values() if node[:1] == b"L"]
         assert len(leaves) == len(state)
         assert set(kept.nodes) == reachable(kept.root, kept.nodes)
+        # and each stands where its path leads
+        assert all(tree.find(kept.root, key, kept.nodes.get).leaf == (key, state[key]) for key in state)
 
 
-def reachable(root: bytes, nodes: dict[bytes, bytes]) -> set[bytes]:
+def reachable(root: bytes, nodes: dict[bytes, bytes], path: str = "") -> set[bytes]:
+    """The places of the nodes below, by the definition of a place."""
     if root == tree.EMPTY:
         return set()
-    node = nodes[root]
+    bits = path + "0" * (-len(path) % 8)
+    where = bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8)) + len(path).to_bytes(2, "big")
+    node = nodes[where]
     if node[:1] == b"L":
-        return {root}
-    return {root} | reachable(node[1:33], nodes) | reachable(node[33:], nodes)
+        return {where}
+    left, right = reachable(node[1:33], nodes, path + "0"), reachable(node[33:], nodes, path + "1")
+    return {where} | left | right
 
 
 @settings(max_examples=80, deadline=None)
@@ -133,11 +137,14 @@ def test_keys_that_differ_in_the_last_bit_only() -> None:
 def test_a_missing_node_is_an_error_and_not_an_absence() -> None:
     kept = Kept()
     kept.set({bytes([n]) * 32: bytes(32) for n in range(8)})
-    del kept.nodes[kept.root]
-    with pytest.raises(StoreError):
-        tree.find(kept.root, bytes(32), kept.nodes.get)
-    with pytest.raises(StoreError):
-        tree.update(kept.root, [(bytes(32), bytes(32))], kept.nodes.get)
+    root = kept.nodes.pop(tree.ROOT)
+    for damage in (None, b"", root[:-1], bytes(65), root[:1] + bytes([root[1] ^ 1]) + root[2:]):
+        if damage is not None:
+            kept.nodes[tree.ROOT] = damage
+        with pytest.raises(StoreError):
+            tree.find(kept.root, bytes(32), kept.nodes.get)
+        with pytest.raises(StoreError):
+            tree.update(kept.root, [(bytes(32), bytes(32))], kept.nodes.get)
 
 
 def rfc6962(leaves: list[bytes]) -> bytes:

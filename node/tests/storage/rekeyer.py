@@ -34,7 +34,6 @@ def block(height: int) -> BlockWrite:
         state=[],
         handover=None,
         nodes={},
-        stale_nodes=set(),
     )
 
 

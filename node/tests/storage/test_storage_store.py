@@ -24,7 +24,7 @@ from provnode.storage.store import (
 from tests.storage.smalldisk import small_disk
 
 
-def write(height: int, size: int = 100, stale: set[bytes] | None = None) -> BlockWrite:
+def write(height: int, size: int = 100) -> BlockWrite:
     """A block with one object, one user, one tree node."""
     tag = height.to_bytes(32, "big")
     return BlockWrite(
@@ -35,8 +35,7 @@ def write(height: int, size: int = 100, stale: set[bytes] | None = None) -> Bloc
         users=[UserRow(f"u{height}@zjex", "zjex", b"\x04" * 65, height)],
         state=[StateRow("membership", "", tag)],
         handover=HandoverRow(height, b"header", b"certificate", tag) if height % 2 == 0 else None,
-        nodes={tag: b"L" + bytes(64)},
-        stale_nodes=stale or set(),
+        nodes={b"root": tag, tag: b"L" + bytes(64)},
     )
 
 
@@ -50,7 +49,7 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
     store.bind(b"g" * 32)
     first = write(1)
     store.commit(first)
-    store.commit(write(2, stale={first.txids[0]}))
+    store.commit(write(2))
     store.close()
     again = Store(tmp_path / "s.db")
     assert again.height() == 2
@@ -66,7 +65,8 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
     assert again.handovers(2, 9, 9) == again.handovers(0, 1, 9) == again.handovers(0, 9, 0) == []
     assert (again.handover_before(2), again.handover_before(3)) == (None, write(2).handover)
     assert again.transaction(first.txids[0]) == (1, 0)
-    assert again.node(first.txids[0]) is None
+    assert again.node(first.txids[0]) is not None
+    assert again.node(b"root") == write(2).txids[0]
     assert again.node((2).to_bytes(32, "big")) is not None
     again.check()
     again.close()
@@ -133,9 +133,9 @@ def test_a_newer_format_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     Store(path).close()
     with sqlite3.connect(path) as db:
-        db.execute("UPDATE meta SET value = 2 WHERE name = 'format'")
+        db.execute("UPDATE meta SET value = 99 WHERE name = 'format'")
     before = path.read_bytes()
-    with pytest.raises(StoreError, match="store format 2, this version reads 1") as error:
+    with pytest.raises(StoreError, match="store format 99, this version reads 2") as error:
         Store(path)
     assert code(error) == "format"
     assert path.read_bytes() == before
