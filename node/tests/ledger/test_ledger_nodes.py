@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from typing import cast
@@ -13,6 +14,7 @@ from provnode.crypto.native import Native
 from provnode.crypto.provider import CryptoError, get_provider
 from provnode.ledger import tree
 from provnode.ledger.nodes import NativeNodes
+from provnode.ops.usage import usage
 from provnode.storage.errors import StoreError
 from tests.ledger.test_ledger_tree import STATES
 
@@ -98,3 +100,17 @@ def test_what_is_no_item_is_refused() -> None:
     with pytest.raises(CryptoError, match="state tree"):
         made.update(tree.EMPTY, [], {bytes(32): b"L"})
     assert made.update(tree.EMPTY, [], {}).root == tree.EMPTY
+
+
+def test_the_library_takes_no_more_memory_than_its_nodes_may() -> None:
+    made = NATIVE.open_tree(tagged(tree.LEAF_TAG), tagged(tree.INNER_TAG), 10_000)
+
+    def build(trees: int) -> int:
+        """Settle so many trees of 1,000 keys, each 1,999 nodes of 97 bytes; the process's memory then."""
+        for _ in range(trees):
+            step = made.update(tree.EMPTY, [(os.urandom(32), os.urandom(32)) for _ in range(1_000)], {})
+            made.settle(step)
+        return usage().anonymous
+
+    before = build(20)
+    assert build(100) - before < 8 * 1024 * 1024  # all of them would take 18 MiB, and maps are never full
