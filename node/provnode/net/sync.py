@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from math import inf
 
 from provnode.core.types import Certificate, ValidatorSet
 
@@ -51,7 +53,7 @@ class Request:
         return self.height + self.count - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answer:
     """Consecutive blocks (at least one) as `peer` sent them, with their certificates; nothing is checked."""
 
@@ -68,7 +70,7 @@ class Answer:
         """The height of the last."""
         return self.blocks[-1][1].height
 
-    @property
+    @cached_property
     def size(self) -> int:
         """The bytes of the blocks."""
         return sum(len(raw) for raw, _ in self.blocks)
@@ -188,7 +190,7 @@ class BlockSync:
             self._distrust(peer, now)
             return False
         if since is not None:
-            self._pace[peer] = (self._pace.get(peer, 0.0) + now - max(since, self._heard.get(peer, 0.0))) / 2
+            self._pace[peer] = (self._pace.get(peer, now - since) + now - since) / 2
         self._heard[peer] = now
         self._misses.pop(peer, None)
         answer = Answer(peer, blocks)
@@ -257,12 +259,15 @@ class BlockSync:
                 self._misses[request.peer] += 1
                 # others first, but it may be the only one
                 self._leave(request, now, 2.0 ** min(self._misses[request.peer], _MOST_MISSES))
-            elif (
-                request.height <= self._next
-                and now >= since + _SLOW_SECONDS
-                and any(heard > since for peer, heard in self._heard.items() if peer != request.peer)
-            ):
+            elif request.height <= self._next and now >= since + self._slow(request.peer, since):
                 self._leave(request, now, _ANSWER_SECONDS)
+
+    def _slow(self, peer: str, since: float) -> float:
+        """How long this peer may hold up the others that have answered since: thrice as long as they take."""
+        others = [
+            self._pace.get(name, 0.0) for name, heard in self._heard.items() if name != peer and heard > since
+        ]
+        return max(_SLOW_SECONDS, 3 * min(others, default=inf))
 
     def _leave(self, request: Request, now: float, seconds: float) -> None:
         del self._asked[request]

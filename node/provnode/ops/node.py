@@ -386,7 +386,9 @@ class Node:
             self._meet()
         if revocation.STATE_KIND in committed.state:
             self.identity.revoke(self.ledger.revoked())
-        self.gossip.send_status()
+        if self.gossip.sync.best <= committed.height + 1:
+            # who catches up tells its height once a second only
+            self.gossip.send_status()
 
     def on_violation(self, peer: str, reason: str, message: str) -> None:
         """A peer sent what no correct node sends."""

@@ -191,13 +191,24 @@ def test_who_holds_up_the_others_is_overtaken() -> None:
     assert found.answered("v2", blocks(65, 64), 0.2)
     assert [one.peer for one in found.requests(0, 0.9)] == ["v2"]
     assert Request("v2", 1, 64) not in found.asked
-    assert found.answered("v2", blocks(193, 64), 1.0)
-    assert Request("v2", 1, 64) in found.requests(0, 1.1)
+    assert found.answered("v2", blocks(193, 64), 0.9)
+    assert Request("v2", 1, 64) in found.requests(0, 1.7)
     assert Request("v1", 1, 64) not in found.asked
-    assert found.answered("v1", blocks(1, 64), 1.2)  # after all
-    assert found.answered("v2", blocks(1, 64), 1.3)
+    assert found.answered("v1", blocks(1, 64), 1.8)  # after all
+    assert found.answered("v2", blocks(1, 64), 1.9)
     assert [heights(found.ready(0)) for _ in range(3)] == [(1, 64), (65, 128), None]
     assert heights(found.ready(64)) is None  # what is next was asked of v1, which is avoided
+
+
+def test_nobody_is_overtaken_for_a_long_way() -> None:
+    found = sync(v1=1000, v2=1000)
+    assert found.requests(0, 0.0)[0] == Request("v1", 1, 64)
+    assert found.answered("v2", blocks(65, 64), 1.5)  # that is how far they are
+    assert Request("v1", 1, 64) in found.asked
+    assert found.requests(0, 4.4) != []
+    assert Request("v1", 1, 64) in found.asked
+    found.requests(0, 4.6)  # three times that
+    assert Request("v1", 1, 64) not in found.asked
 
 
 def test_of_who_failed_nothing_is_kept() -> None:
