@@ -18,11 +18,18 @@ options:
         C(file) (path, content or b64, mode, owner, group, validate),
         C(directory) (path, mode, owner, group, only), C(link) (path, target), C(absent) (path),
         C(group) (name), C(user) (name, home, shell, groups),
-        C(package) (name, file, content), C(packages_absent) (names), C(sysctl) (path, values),
-        C(unit) (name, restart_on, ready).
+        C(attributes) (path, most, owners, groups), C(option) (path, key, value, separator),
+        C(knob) (name, value), C(package) (name, file, content), C(packages_absent) (names),
+        C(pam_profile) (name, arguments), C(password_age) (name, days), C(shells_removed) (names),
+        C(unit) (name, restart_on, ready), C(units_off) (names).
+        An item may say which C(rules) of the baseline it serves.
     type: list
     elements: dict
     required: true
+  record:
+    description: Keep what is changed, so that M(unharden) can take it back.
+    type: bool
+    default: false
 author: provchain
 """
 EXAMPLES = """
@@ -39,25 +46,22 @@ settings:
 """
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - Ansible wants its documentation first
-from ansible.module_utils.settings import SettingError, converge  # noqa: E402
+from ansible.module_utils.settings import JOURNAL, SettingError, converge, report  # noqa: E402
 
 
 def main() -> None:
     """Run as an Ansible module."""
-    options = {"settings": {"type": "list", "elements": "dict", "required": True}}
+    options = {
+        "settings": {"type": "list", "elements": "dict", "required": True},
+        "record": {"type": "bool", "default": False},
+    }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+    journal = JOURNAL if module.params["record"] else None
     try:
-        done = converge(module.params["settings"], module.check_mode)
+        done = converge(module.params["settings"], module.check_mode, journal)
     except (SettingError, OSError) as error:
         module.fail_json(msg=str(error))
-    changes = {name: result for name, result in done if result.changed}
-    diff = [
-        {"before_header": name, "after_header": name, "before": result.before, "after": result.after}
-        for name, result in changes.items()
-        if result.before or result.after
-    ]
-    actions = {name: result.actions for name, result in changes.items()}
-    module.exit_json(changed=bool(changes), settings=actions, diff=diff)
+    module.exit_json(changed=any(result.changed for _, result in done), **report(done))
 
 
 if __name__ == "__main__":

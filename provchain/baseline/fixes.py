@@ -6,7 +6,7 @@ which rules it serves, and whether a wrong one could lock operators out: those g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,13 +43,6 @@ def _file(path: str, text: Callable[[str, str], str], **more: str) -> Callable[[
     return render
 
 
-def _options(path: str, separator: str) -> Callable[[Lines], list[dict[str, Any]]]:
-    def render(lines: Lines) -> list[dict[str, Any]]:
-        return [{"kind": "options", "path": path, "separator": separator, "values": dict(lines)}]
-
-    return render
-
-
 def _equals(key: str, value: str) -> str:
     return key if value == "set" else f"{key} = {value}"
 
@@ -66,17 +59,6 @@ def _profile(key: str, value: str) -> str:
         if key == "umask"
         else f"[ -v {key} ] || {{ {key}={value}; readonly {key}; export {key}; }}"
     )
-
-
-def _sysctl(lines: Lines) -> list[dict[str, Any]]:
-    return [
-        {
-            "kind": "sysctl",
-            "path": "/etc/sysctl.d/60-provchain.conf",
-            "values": dict(lines),
-            "missing": "skip",
-        }
-    ]
 
 
 def _section(folder: str, section: str) -> Callable[[Lines], list[dict[str, Any]]]:
@@ -102,11 +84,9 @@ DROPINS: dict[str, Callable[[Lines], list[dict[str, Any]]]] = {
     "audit_control": _file(f"{AUDIT}/zz-provchain.rules", lambda key, value: f"{key} {value}", mode="0640"),
     "audit_final": _file(f"{AUDIT}/zzz-provchain.rules", lambda key, value: f"{key} {value}", mode="0640"),
     "audit_rules": _audit_rules,
-    "auditd": _options("/etc/audit/auditd.conf", "="),
     "coredump": _section("/etc/systemd/coredump.conf.d", "Coredump"),
     "faillock": _file("/etc/security/faillock.conf", _equals),
     "journald": _section("/etc/systemd/journald.conf.d", "Journal"),
-    "login_defs": _options("/etc/login.defs", " "),
     "modprobe": _file("/etc/modprobe.d/provchain.conf", lambda key, value: f"install {key} {value}"),
     "profile": _file("/etc/profile.d/provchain.sh", _profile),
     "pwhistory": _file("/etc/security/pwhistory.conf", _equals),
@@ -116,10 +96,15 @@ DROPINS: dict[str, Callable[[Lines], list[dict[str, Any]]]] = {
     "sudo": _file(
         "/etc/sudoers.d/60-provchain-baseline", _sudo, mode="0440", validate="/usr/sbin/visudo -cf %s"
     ),
-    "sysctl": _sysctl,
-    "useradd": _options("/etc/default/useradd", "="),
+    "sysctl": _file("/etc/sysctl.d/60-provchain.conf", _equals),
 }
 """The files whose lines rules share, by the word that an Entry names."""
+EDITED = {
+    "auditd": ("/etc/audit/auditd.conf", "="),
+    "login_defs": ("/etc/login.defs", " "),
+    "useradd": ("/etc/default/useradd", "="),
+}
+"""Files that know no drop-ins, with what stands between key and value: a line a setting."""
 RESTARTS = {"sshd": ("ssh.service", SSHD)}
 """The unit that a drop-in belongs to, and the file whose change restarts it."""
 
@@ -138,13 +123,25 @@ def plan(profile: Resolved, target: Target, only: Iterable[str] | None = None) -
     steps: dict[str, tuple[Step, list[Rule]]] = {}
     for rule in chosen:
         for fix in rule.check_for(target.family).fixes(profile.values, target):
-            if isinstance(fix, Entry):
+            if isinstance(fix, Entry) and fix.dropin not in EDITED:
                 shared.setdefault(fix.dropin, {})[fix.key] = (fix.value, rule)
-            else:
-                steps.setdefault(repr((fix.kind, fix.parameters)), (fix, []))[1].append(rule)
+            for step in _steps(fix):
+                steps.setdefault(repr((step.kind, step.parameters)), (step, []))[1].append(rule)
     settings = [one for name, lines in shared.items() for one in _dropin(name, lines)]
     settings += [_setting(fix.kind, fix.parameters, rules) for fix, rules in steps.values()]
     return tuple(settings)
+
+
+def _steps(fix: Entry | Step) -> Iterator[Step]:
+    """Yield what a fix does by itself, beside its line in a shared file."""
+    if isinstance(fix, Step):
+        yield fix
+    elif fix.dropin in EDITED:
+        path, separator = EDITED[fix.dropin]
+        yield Step("option", {"path": path, "separator": separator, "key": fix.key, "value": fix.value})
+    elif fix.dropin == "sysctl":
+        # the file counts from the next boot on
+        yield Step("knob", {"name": fix.key, "value": fix.value})
 
 
 def _dropin(name: str, lines: Mapping[str, tuple[str, Rule]]) -> list[Setting]:

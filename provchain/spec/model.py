@@ -288,7 +288,7 @@ class Ssh(_Model):
 class Baseline(_Model):
     """Which profile the hosts are hardened to (A15)."""
 
-    profile: Literal["mlps3"] = "mlps3"
+    profile: Literal["mlps3", "mlps3-chain"] = "mlps3"
 
 
 class ChainSpec(_Model):

@@ -155,32 +155,39 @@ def knobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def sysctl(tmp_path: Path, **values: str) -> settings.Item:
-    named = {f"net.ipv4.{name}": value for name, value in values.items()}
-    return {"kind": "sysctl", "path": str(tmp_path / "60.conf"), "values": named}
-
-
-def test_a_kernel_parameter_is_set_now_and_for_the_next_boot(tmp_path: Path, knobs: Path) -> None:
-    item = sysctl(tmp_path, ip_forward="0", tcp_rmem="4096 131072 6291456")
-    ((_, result),) = converge([item], dry=False)
-    assert result.actions == ["created", "net.ipv4.ip_forward: 1 -> 0"]
-    assert (knobs / "ip_forward").read_text() == "0"
-    assert (tmp_path / "60.conf").read_text() == (
-        "net.ipv4.ip_forward = 0\nnet.ipv4.tcp_rmem = 4096 131072 6291456\n"
-    )
+def test_a_kernel_parameter_is_put_right_and_back(knobs: Path, tmp_path: Path) -> None:
+    item = {"kind": "knob", "name": "net.ipv4.tcp_rmem", "value": "1 2 3", "rules": ["x-y"]}
+    assert converge([item], dry=True)[0][1].actions == ["4096 131072 6291456 -> 1 2 3"]
+    assert (knobs / "tcp_rmem").read_text() == "4096\t131072\t6291456\n"
+    converge([item], dry=False, journal=tmp_path / "journal")
+    assert (knobs / "tcp_rmem").read_text() == "1 2 3"
     assert not converge([item], dry=False)[0][1].changed
+    (script,) = (tmp_path / "journal").glob("*/back.sh")
+    assert "/sbin/sysctl -q -w 'net.ipv4.tcp_rmem=4096 131072 6291456'" in script.read_text()
 
 
-def test_a_kernel_parameter_that_drifted_is_put_back(tmp_path: Path, knobs: Path) -> None:
-    item = sysctl(tmp_path, ip_forward="0")
-    converge([item], dry=False)
-    (knobs / "ip_forward").write_text("1\n")
-    assert converge([item], dry=True)[0][1].actions == ["net.ipv4.ip_forward: 1 -> 0"]
-    assert (knobs / "ip_forward").read_text() == "1\n"
-    assert converge([item], dry=False)[0][1].changed
-    assert (knobs / "ip_forward").read_text() == "0"
+def test_a_kernel_parameter_that_is_not_there_is_passed_over(knobs: Path) -> None:
+    assert not converge([{"kind": "knob", "name": "net.ipv4.nosuch", "value": "1"}], dry=False)[0][1].changed
 
 
-def test_a_kernel_parameter_that_is_not_there_is_named(tmp_path: Path, knobs: Path) -> None:
-    with pytest.raises(SettingError, match=r"net\.ipv4\.nosuch: this kernel has no such"):
-        converge([sysctl(tmp_path, nosuch="1")], dry=False)
+def test_units_that_are_on_are_turned_off_and_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    states = {"a.service": {"UnitFileState": "enabled", "ActiveState": "active"}, "b.socket": {}}
+    asked: list[str] = []
+
+    def run(*argv: str, check: bool = True) -> None:
+        asked.append(" ".join(argv))
+        states[argv[-1]] = {"UnitFileState": "disabled", "ActiveState": "inactive"}
+
+    monkeypatch.setattr(system, "_properties", lambda unit: states.get(unit, {}))
+    monkeypatch.setattr(system, "run", run)
+    item = {"kind": "units_off", "names": ["a.service", "b.socket", "c.service"]}
+    assert converge([item], dry=True)[0][1].changed
+    assert asked == []
+    converge([item], dry=False, journal=tmp_path / "journal")
+    assert asked == ["systemctl disable --now a.service"]
+    assert not converge([item], dry=False)[0][1].changed
+    (script,) = (tmp_path / "journal").glob("*/back.sh")
+    assert script.read_text().splitlines()[-2:] == [
+        "/bin/systemctl enable a.service",
+        "/bin/systemctl start a.service",
+    ]

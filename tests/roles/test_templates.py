@@ -15,6 +15,9 @@ import pytest
 import yaml
 from provnode.ops.config import load_config
 
+from provchain.baseline import catalog, fixes
+from provchain.baseline.resources import Target
+from provchain.baseline.resources.sshd import Sshd
 from provchain.paths import REPOSITORY, spec_file
 from provchain.spec import Host, inbound, listeners, load, outbound
 
@@ -55,7 +58,6 @@ def variables(host: Host) -> dict[str, Any]:
         "provnode_client_folder": "/client",
         **engine_shared(),
         "provnode_user": "provnode",
-        **yaml.safe_load((ROLES / "os_base" / "defaults" / "main.yml").read_text(encoding="utf-8")),
     }
 
 
@@ -134,20 +136,43 @@ def test_every_host_lets_its_administrators_in(host: Host) -> None:
 
 
 def sshd(host: Host) -> dict[str, str]:
-    lines = render("os_base", "sshd.conf", host).splitlines()
-    return dict(line.split(" ", 1) for line in lines if line and not line.startswith("#"))
+    """Return the options of both files as the server reads them: by name, the first counts."""
+    target = Target(host.name, "debian", True, frozenset(host.roles))
+    planned = fixes.plan(catalog.load().profiles[SPEC.baseline.profile], target)
+    baseline = next(one for one in planned if one.parameters.get("path") == fixes.SSHD)
+    lines = [
+        *str(baseline.parameters["content"]).splitlines(),
+        *render("os_base", "sshd.conf", host).splitlines(),
+    ]
+    options: dict[str, str] = {}
+    for line in lines:
+        if line and not line.startswith("#"):
+            options.setdefault(line.split(" ", 1)[0].lower(), line.split(" ", 1)[1])
+    return options
 
 
 def test_ssh_lets_nobody_in_but_the_operators_by_key(host: Host) -> None:
     options = sshd(host)
-    assert options["PermitRootLogin"] == options["PasswordAuthentication"] == "no"
-    assert options["AuthenticationMethods"] == "publickey"
-    assert options["AllowUsers"] == SPEC.ssh.user
-    assert options["ListenAddress"] == str(host.address)
+    assert options["permitrootlogin"] == options["passwordauthentication"] == "no"
+    assert options["authenticationmethods"] == "publickey"
+    assert options["allowusers"] == SPEC.ssh.user
+    assert options["listenaddress"] == str(host.address)
 
 
 def test_only_the_bastion_forwards(host: Host) -> None:
-    assert sshd(host)["AllowTcpForwarding"] == ("local" if host.name == SPEC.ssh.bastion else "no")
+    assert sshd(host)["allowtcpforwarding"] == ("local" if host.name == SPEC.ssh.bastion else "no")
+
+
+def test_no_option_stands_in_both_files(host: Host) -> None:
+    """What the baseline says must not depend on which file is read first."""
+    mine = [line.split(" ", 1)[0].lower() for line in render("os_base", "sshd.conf", host).splitlines()]
+    ruled = {rule.check.option for rule in catalog.load().rules.values() if isinstance(rule.check, Sshd)}
+    by_hand = {
+        rule.check.option
+        for rule in catalog.load().rules.values()
+        if isinstance(rule.check, Sshd) and rule.fix == "person"
+    }
+    assert set(mine) & (ruled - by_hand) == set()
 
 
 def test_time_comes_from_the_time_hosts_alone(host: Host) -> None:

@@ -8,26 +8,52 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from . import firewall
+from . import firewall, trial
+from .accounts import PasswordAge, ShellsRemoved
+from .attributes import Attributes
 from .base import Result, Setting, SettingError
 from .files import Absent, Directory, File, Link
-from .system import Group, Package, PackagesAbsent, Sysctl, Unit, User
+from .options import Option
+from .pam import PamProfile
+from .system import Group, Knob, Package, PackagesAbsent, Unit, UnitsOff, User
+from .undo import JOURNAL, keep, unharden
 
-__all__ = ["KINDS", "Item", "Result", "Setting", "SettingError", "converge", "firewall", "parse"]
+__all__ = [
+    "JOURNAL",
+    "KINDS",
+    "Item",
+    "Result",
+    "Setting",
+    "SettingError",
+    "converge",
+    "firewall",
+    "parse",
+    "report",
+    "trial",
+    "unharden",
+]
 
 Item = dict[str, Any]
 KINDS: dict[str, type[Setting]] = {
     "absent": Absent,
+    "attributes": Attributes,
     "directory": Directory,
     "file": File,
     "group": Group,
+    "knob": Knob,
     "link": Link,
+    "option": Option,
     "package": Package,
     "packages_absent": PackagesAbsent,
-    "sysctl": Sysctl,
+    "pam_profile": PamProfile,
+    "password_age": PasswordAge,
+    "shells_removed": ShellsRemoved,
     "unit": Unit,
+    "units_off": UnitsOff,
     "user": User,
 }
 
@@ -39,6 +65,8 @@ def parse(items: list[Item]) -> list[Setting]:
 
 def _parse(where: str, item: Item) -> Setting:
     kind = item.pop("kind", None)
+    if not _fits(item.pop("rules", []), list[str]):
+        raise SettingError(f"{where}: rules, needed: {_words(list[str])}")
     if kind not in KINDS:
         raise SettingError(f"{where}: kind {kind!r}, allowed: {', '.join(sorted(KINDS))}")
     types = typing.get_type_hints(KINDS[kind])
@@ -78,16 +106,37 @@ def _words(wanted: object) -> str:
     return "text by name" if wanted == dict[str, str] else "text"
 
 
-def converge(items: list[Item], dry: bool) -> list[tuple[str, Result]]:
+def converge(
+    items: list[Item],
+    dry: bool,
+    journal: Path | None = None,
+    recorded: Callable[[], None] = lambda: None,
+) -> list[tuple[str, Result]]:
     """Apply all settings in order and return what each did, under its kind and label.
 
-    The whole list is checked before anything is changed.
+    The whole list is checked before anything is changed. With a ``journal``, what a setting is about to
+    change is kept there first, under the ``rules`` that the item names, and ``recorded`` is called.
     """
     changed: set[str] = set()
     done: list[tuple[str, Result]] = []
     for item, setting in zip(items, parse(items), strict=True):
+        name = f"{item['kind']} {setting.label}"
+        if journal is not None and not dry and setting.apply(True, frozenset(changed)).changed:
+            keep(journal, name, item.get("rules", []), setting.undo())
+            recorded()
         result = setting.apply(dry, frozenset(changed))
         if result.changed:
             changed.add(setting.label)
-        done.append((f"{item['kind']} {setting.label}", result))
+        done.append((name, result))
     return done
+
+
+def report(done: list[tuple[str, Result]]) -> dict[str, Any]:
+    """Return what Ansible shows of settings that were applied: actions by name, and their differences."""
+    changes = {name: result for name, result in done if result.changed}
+    diff = [
+        {"before_header": name, "after_header": name, "before": result.before, "after": result.after}
+        for name, result in changes.items()
+        if result.before or result.after
+    ]
+    return {"settings": {name: result.actions for name, result in changes.items()}, "diff": diff}

@@ -27,6 +27,15 @@ class Result:
         self.actions.append(action)
 
 
+@dataclass
+class Undo:
+    """What a setting is about to change: files by path, commands that restore, and what can't be restored."""
+
+    paths: list[str] = field(default_factory=list)
+    commands: list[list[str]] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Setting:
     """One setting of a host. Its fields are its parameters; those without a default must be given."""
@@ -45,6 +54,10 @@ class Setting:
         A dry run and a real run come from the same comparison. Raises SettingError or OSError.
         """
         raise NotImplementedError
+
+    def undo(self) -> Undo:
+        """Return what brings back what is there now."""
+        return Undo()
 
 
 def run(*argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:

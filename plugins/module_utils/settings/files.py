@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .base import Result, Setting, SettingError, run, sync
+from .base import Result, Setting, SettingError, Undo, run, sync
 
 BACKUPS = Path("/var/backups/provchain")
 _TEXT_LIMIT = 65_536
@@ -83,7 +83,8 @@ class Owned(Setting):
             os.close(handle)
 
 
-def _attributes(found: os.stat_result) -> tuple[str, str, str]:
+def names(found: os.stat_result) -> tuple[str, str]:
+    """Return owner and group by name, or by number where they have none."""
     try:
         owner = pwd.getpwuid(found.st_uid).pw_name
     except KeyError:
@@ -92,7 +93,11 @@ def _attributes(found: os.stat_result) -> tuple[str, str, str]:
         group = grp.getgrgid(found.st_gid).gr_name
     except KeyError:
         group = str(found.st_gid)
-    return owner, group, f"{stat.S_IMODE(found.st_mode):04o}"
+    return owner, group
+
+
+def _attributes(found: os.stat_result) -> tuple[str, str, str]:
+    return *names(found), f"{stat.S_IMODE(found.st_mode):04o}"
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,9 @@ class File(Owned):
         )
         return result
 
+    def undo(self) -> Undo:
+        return Undo(paths=[self.path])
+
     def _accept(self, name: str, path: Path, present: bytes | None) -> None:
         self._validate(name)
         if present is not None:
@@ -162,6 +170,12 @@ class File(Owned):
     def _validate(self, name: str) -> None:
         if self.validate:
             run(*(word.replace("%s", name) for word in self.validate.split()))
+
+
+def rewrite(path: Path, content: bytes) -> None:
+    """Replace the content of a file that is there in one step, durably; owner and mode stay."""
+    found = path.lstat()
+    write(path, content, f"{stat.S_IMODE(found.st_mode):04o}", *names(found), lambda name: None)
 
 
 def _text(content: bytes) -> str:

@@ -11,8 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .base import Result, Setting, SettingError, run
-from .files import File
+from .base import Result, Setting, SettingError, Undo, run
 
 SYSCTL = Path("/proc/sys")
 DPKG = Path("/var/lib/dpkg/info")
@@ -126,39 +125,88 @@ class PackagesAbsent(Setting):
             run("dpkg", "--purge", *present)
         return Result(True, "".join(f"{name}\n" for name in present), "", ["purged"])
 
+    def undo(self) -> Undo:
+        return Undo(
+            lost=[f"package {name} was removed: install it again" for name in _installed(*self.names)]
+        )
+
 
 @dataclass(frozen=True)
-class Sysctl(Setting):
-    """``sysctl``: kernel parameters, in force now and, by the file ``path``, after a reboot.
+class Knob(Setting):
+    """``knob``: a kernel parameter's value in force; one that this kernel doesn't have is passed over.
 
-    A parameter that this kernel doesn't have, or doesn't let be written, fails with its name.
+    One that can't be written fails with its name.
     """
 
-    path: str
-    values: dict[str, str]
+    name: str
+    value: str
+
+    @property
+    def _path(self) -> Path:
+        return SYSCTL / self.name.replace(".", "/")
 
     def check(self) -> None:
-        for name, value in self.values.items():
-            if not _KNOB.fullmatch(name) or "\n" in value:
-                raise SettingError(f"sysctl {name!r} = {value!r}: not a parameter")
+        if not _KNOB.fullmatch(self.name) or "\n" in self.value:
+            raise SettingError(f"knob {self.name!r} = {self.value!r}: not a parameter")
 
     def apply(self, dry: bool, changed: frozenset[str]) -> Result:
-        lines = [f"{name} = {value}" for name, value in sorted(self.values.items())]
-        result = File(self.path, content="\n".join(lines) + "\n").apply(dry, changed)
-        for name, value in sorted(self.values.items()):
-            knob = SYSCTL / name.replace(".", "/")
-            if not knob.is_file():
-                raise SettingError(f"sysctl {name}: this kernel has no such parameter")
-            present = " ".join(knob.read_text().split())
-            if present == value:
-                continue
-            result.note(f"{name}: {present} -> {value}")
+        result = Result()
+        if not self._path.is_file():
+            return result
+        present = " ".join(self._path.read_text().split())
+        if present != self.value:
+            result.note(f"{present} -> {self.value}")
             if not dry:
                 try:
-                    knob.write_text(value)
+                    self._path.write_text(self.value)
                 except OSError as error:
-                    raise SettingError(f"sysctl {name}: {present}, not {value}: {error.strerror}") from None
+                    raise SettingError(
+                        f"knob {self.name}: {present}, not {self.value}: {error.strerror}"
+                    ) from None
         return result
+
+    def undo(self) -> Undo:
+        present = " ".join(self._path.read_text().split())
+        return Undo(commands=[["/sbin/sysctl", "-q", "-w", f"{self.name}={present}"]])
+
+
+@dataclass(frozen=True)
+class UnitsOff(Setting):
+    """``units_off``: none of these units runs or starts at boot; those that are not there are passed over."""
+
+    names: list[str]
+
+    @property
+    def label(self) -> str:
+        return " ".join(self.names)
+
+    def _on(self) -> list[tuple[str, bool, bool]]:
+        """Return the units that are on, with whether they start at boot and whether they run."""
+        found = {name: _properties(name) for name in self.names}
+        states = [
+            (
+                name,
+                one.get("UnitFileState") in ("enabled", "enabled-runtime"),
+                one.get("ActiveState") == "active",
+            )
+            for name, one in found.items()
+        ]
+        return [state for state in states if state[1] or state[2]]
+
+    def apply(self, dry: bool, changed: frozenset[str]) -> Result:
+        result = Result()
+        for name, boots, active in self._on():
+            result.note(f"{name}: {'enabled ' if boots else ''}{'active ' if active else ''}-> off")
+            if not dry:
+                run("systemctl", "disable", "--now", name)
+        return result
+
+    def undo(self) -> Undo:
+        undo = Undo()
+        for name, boots, active in self._on():
+            undo.commands += [["/bin/systemctl", "enable", name]] if boots else []
+            undo.commands += [["/bin/systemctl", "start", name]] if active else []
+        return undo
 
 
 @dataclass(frozen=True)
@@ -201,6 +249,15 @@ class Unit(Setting):
         if verb == "restart" and self.ready:
             run(*self.ready)
         return result
+
+    def undo(self) -> Undo:
+        found = _properties(self.name)
+        undo = Undo(commands=[["/bin/systemctl", "daemon-reload"]])
+        if found.get("UnitFileState") != "enabled":
+            undo.commands.append(["/bin/systemctl", "disable", self.name])
+        verb = "try-restart" if found.get("ActiveState") == "active" else "stop"
+        undo.commands.append(["/bin/systemctl", verb, self.name])
+        return undo
 
 
 def _properties(unit: str) -> dict[str, str]:

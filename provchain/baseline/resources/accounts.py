@@ -233,7 +233,8 @@ class Accounts(Resource):
             return (Step("shells_removed", {"names": list(words(values, self.names or ""))}),)
         if self.must in _FIELDS:
             days = number(values, self.limit or "")
-            return (Step("password_ages", {"field": self.must, "days": days}),)
+            option = {"change_passwords": "-M", "keep_passwords_a_while": "-m", "be_warned": "-W"}[self.must]
+            return (Step("password_age", {"name": option, "days": str(days)}),)
         return ()
 
 

@@ -28,12 +28,12 @@ def _facts(settings: tuple[fixes.Setting, ...]) -> Facts:
         given: dict[str, Any] = dict(setting.parameters)
         if setting.kind == "file":
             told[EFFECTIVE.get(given["path"], f"file:{given['path']}")] = given["content"]
-        elif setting.kind == "options":
-            rows = (f"{key}{given['separator']}{value}\n" for key, value in given["values"].items())
-            told[f"file:{given['path']}"] = "".join(rows)
-        elif setting.kind == "sysctl":
-            rows = (f"{key} = {value}\n" for key, value in given["values"].items())
-            told["run:/usr/sbin/sysctl -a"] = "".join(rows)
+        elif setting.kind == "option":
+            row = "{key}{separator}{value}\n".format_map(given)
+            told[f"file:{given['path']}"] = told.get(f"file:{given['path']}", "") + row
+        elif setting.kind == "knob":
+            row = "{name} = {value}\n".format_map(given)
+            told["run:/usr/sbin/sysctl -a"] = told.get("run:/usr/sbin/sysctl -a", "") + row
     told["file:/etc/security/pwquality.conf"] = ""
     told["file:/etc/security/pwquality.conf.d/*.conf"] = "/etc/security/pwquality.conf.d/50-provchain.conf\n"
     return Facts({name: Output(Status.SEEN, 0, text) for name, text in told.items()}, taken=1)
@@ -44,7 +44,7 @@ def _facts(settings: tuple[fixes.Setting, ...]) -> Facts:
 def test_what_is_written_passes(profile: str, host: str) -> None:
     resolved, target = CATALOG.profiles[profile], HOSTS[host]
     settings = fixes.plan(resolved, target)
-    shared = {rule for one in settings if one.kind in ("file", "options", "sysctl") for rule in one.rules}
+    shared = {rule for one in settings if one.kind in ("file", "option", "knob") for rule in one.rules}
     written = [
         rule
         for rule in resolved.rules
@@ -85,7 +85,7 @@ def test_the_bastion_forwards_and_nobody_else() -> None:
 
 def test_a_container_is_not_asked_for_its_machines_kernel() -> None:
     settings = fixes.plan(CATALOG.profiles["mlps3"], HOSTS["container"])
-    names = [name for one in settings if one.kind == "sysctl" for name in one.parameters["values"]]
+    names = [one.parameters["name"] for one in settings if one.kind == "knob"]
     assert names
     assert all(name.startswith("net.") for name in names)
     assert not any(one.parameters.get("path") == "/etc/modprobe.d/provchain.conf" for one in settings)

@@ -1,0 +1,69 @@
+#!/usr/bin/python
+"""Apply settings for a while, and keep them once it is sure that the host can still be reached."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: trial
+short_description: Try settings that could lock operators out, and keep them once confirmed
+description:
+  - C(trial) applies settings as M(converge) does and arms a timer that takes them back; so would a boot.
+  - C(confirmed) calls the timer off. Without it the host is as before once the time is over.
+options:
+  state: {description: Which of both., type: str, choices: [trial, confirmed], required: true}
+  settings: {description: As those of M(converge)., type: list, elements: dict, default: []}
+  revert_seconds: {description: How long a trial lasts., type: int, default: 60}
+author: provchain
+"""
+EXAMPLES = """
+- name: Try
+  trial:
+    state: trial
+    settings: "{{ settings }}"
+    revert_seconds: 60
+"""
+RETURN = """
+pending:
+  description: Whether settings are on trial now.
+  returned: always
+  type: bool
+settings:
+  description: What was done, or in a dry run would be, by kind and name of the settings that differ.
+  returned: trial
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - Ansible wants its documentation first
+from ansible.module_utils.settings import SettingError, converge, report, trial  # noqa: E402
+
+
+def _trial(module: AnsibleModule) -> None:
+    settings = module.params["settings"]
+    foreseen = converge(settings, dry=True)
+    changed = any(result.changed for _, result in foreseen) or trial.pending()
+    done = foreseen
+    if changed and not module.check_mode:
+        done = trial.begin(settings, module.params["revert_seconds"])
+    module.exit_json(changed=changed, pending=changed and not module.check_mode, **report(done))
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    options = {
+        "state": {"type": "str", "choices": ["trial", "confirmed"], "required": True},
+        "settings": {"type": "list", "elements": "dict", "default": []},
+        "revert_seconds": {"type": "int", "default": 60},
+    }
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+    try:
+        if module.params["state"] == "trial":
+            _trial(module)
+        if not module.check_mode:
+            trial.confirm()
+        module.exit_json(changed=True, pending=False)
+    except (SettingError, OSError) as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()
