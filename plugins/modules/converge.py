@@ -21,7 +21,7 @@ options:
         C(attributes) (path, most, owners, groups), C(option) (path, key, value, separator),
         C(knob) (name, value), C(package) (name, file, content), C(packages_absent) (names),
         C(pam_profile) (name, arguments), C(password_age) (name, days), C(shells_removed) (names),
-        C(unit) (name, restart_on, ready), C(units_off) (names).
+        C(unit) (name, restart_on, ready), C(units_off) (names), C(units_reloaded) (paths).
         An item may say which C(rules) of the baseline it serves.
     type: list
     elements: dict
@@ -41,6 +41,10 @@ EXAMPLES = """
 RETURN = """
 settings:
   description: What was done, or in a dry run would be, by kind and name of the settings that differ.
+  returned: always
+  type: dict
+left:
+  description: What serves a rule and was left, with the reason, since it is not there.
   returned: always
   type: dict
 """

@@ -105,7 +105,12 @@ EDITED = {
     "useradd": ("/etc/default/useradd", "="),
 }
 """Files that know no drop-ins, with what stands between key and value: a line a setting."""
-RESTARTS = {"sshd": ("ssh.service", SSHD)}
+UNITS = "/etc/systemd/system/"
+RESTARTS = {
+    "journald": ("systemd-journald.service", "/etc/systemd/journald.conf.d/50-provchain.conf"),
+    "rsyslog": ("rsyslog.service", "/etc/rsyslog.d/05-provchain.conf"),
+    "sshd": ("ssh.service", SSHD),
+}
 """The unit that a drop-in belongs to, and the file whose change restarts it."""
 
 
@@ -129,6 +134,15 @@ def plan(profile: Resolved, target: Target, only: Iterable[str] | None = None) -
                 steps.setdefault(repr((step.kind, step.parameters)), (step, []))[1].append(rule)
     settings = [one for name, lines in shared.items() for one in _dropin(name, lines)]
     settings += [_setting(fix.kind, fix.parameters, rules) for fix, rules in steps.values()]
+    units = [
+        one
+        for one in settings
+        if str(one.parameters.get("path", "")).startswith(UNITS) and one.kind == "file"
+    ]
+    if units:
+        served = tuple(dict.fromkeys(rule for one in units for rule in one.rules))
+        paths = [one.parameters["path"] for one in units]
+        settings.append(Setting("units_reloaded", {"paths": paths}, served))
     return tuple(settings)
 
 

@@ -21,8 +21,12 @@ from provchain.paths import cache
 
 SUITE = "bookworm"
 PACKAGES = (
+    "aide",
+    "aide-common",
+    "auditd",
     "chrony",
     "cracklib-runtime",
+    "cron",
     "dbus",
     "iproute2",
     "less",
@@ -30,12 +34,15 @@ PACKAGES = (
     "libpam-pwquality",
     "libpam-systemd",
     "libssl3",
+    "logrotate",
     "netcat-openbsd",
     "nftables",
     "openssh-server",
     "openssl",
     "procps",
     "python3",
+    "rsyslog",
+    "rsyslog-openssl",
     "sudo",
     "systemd",
     "systemd-sysv",

@@ -15,11 +15,11 @@ from typing import Any
 from . import firewall, trial
 from .accounts import PasswordAge, ShellsRemoved
 from .attributes import Attributes
-from .base import Result, Setting, SettingError
+from .base import MissingError, Result, Setting, SettingError
 from .files import Absent, Directory, File, Link
 from .options import Option
 from .pam import PamProfile
-from .system import Group, Knob, Package, PackagesAbsent, Unit, UnitsOff, User
+from .system import Group, Knob, Package, PackagesAbsent, Unit, UnitsOff, UnitsReloaded, User
 from .undo import JOURNAL, keep, unharden
 
 __all__ = [
@@ -54,6 +54,7 @@ KINDS: dict[str, type[Setting]] = {
     "shells_removed": ShellsRemoved,
     "unit": Unit,
     "units_off": UnitsOff,
+    "units_reloaded": UnitsReloaded,
     "user": User,
 }
 
@@ -116,15 +117,21 @@ def converge(
 
     The whole list is checked before anything is changed. With a ``journal``, what a setting is about to
     change is kept there first, under the ``rules`` that the item names, and ``recorded`` is called.
+    What serves rules only is left where its object is missing: ``Result.left`` says so.
     """
     changed: set[str] = set()
     done: list[tuple[str, Result]] = []
     for item, setting in zip(items, parse(items), strict=True):
         name = f"{item['kind']} {setting.label}"
-        if journal is not None and not dry and setting.apply(True, frozenset(changed)).changed:
-            keep(journal, name, item.get("rules", []), setting.undo())
-            recorded()
-        result = setting.apply(dry, frozenset(changed))
+        try:
+            if journal is not None and not dry and setting.apply(True, frozenset(changed)).changed:
+                keep(journal, name, item.get("rules", []), setting.undo())
+                recorded()
+            result = setting.apply(dry, frozenset(changed))
+        except MissingError as error:
+            if not item.get("rules"):
+                raise
+            result = Result(left=str(error))
         if result.changed:
             changed.add(setting.label)
         done.append((name, result))
@@ -139,4 +146,8 @@ def report(done: list[tuple[str, Result]]) -> dict[str, Any]:
         for name, result in changes.items()
         if result.before or result.after
     ]
-    return {"settings": {name: result.actions for name, result in changes.items()}, "diff": diff}
+    return {
+        "settings": {name: result.actions for name, result in changes.items()},
+        "left": {name: result.left for name, result in done if result.left},
+        "diff": diff,
+    }

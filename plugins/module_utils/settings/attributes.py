@@ -25,7 +25,7 @@ class Attributes(Setting):
     groups: list[str] = field(default_factory=list)
 
     def check(self) -> None:
-        if not self.path.startswith("/") or not re.fullmatch(r"0[0-7]{3}", self.most):
+        if not self.path.startswith("/") or not re.fullmatch(r"[0-7]{4}", self.most):
             raise SettingError(
                 f"{self.path} {self.most}: a whole path and octal text such as '0640' are needed"
             )

@@ -12,6 +12,10 @@ class SettingError(Exception):
     """A setting that is refused or can't be applied; the message names it, the cause, and what was found."""
 
 
+class MissingError(SettingError):
+    """What a setting is about is not there, a package that is not installed for instance."""
+
+
 @dataclass
 class Result:
     """What a setting did, or in a dry run would do."""
@@ -20,6 +24,8 @@ class Result:
     before: str = ""
     after: str = ""
     actions: list[str] = field(default_factory=list)
+    left: str = ""
+    """Why it was left as it is: what it is about is not there."""
 
     def note(self, action: str) -> None:
         """Record one change."""

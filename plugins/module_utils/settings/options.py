@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .base import Result, Setting, SettingError, Undo
+from .base import MissingError, Result, Setting, SettingError, Undo
 from .files import rewrite
 
 
@@ -27,7 +27,7 @@ class Option(Setting):
         return f"{self.path} {self.key}"
 
     def check(self) -> None:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", self.key) or re.search(r"[\\n#]", self.value):
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", self.key) or re.search(r"[\n#]", self.value):
             raise SettingError(f"{self.path}: {self.key!r} = {self.value!r} is no option")
         if self.separator not in (" ", "="):
             raise SettingError(f"{self.path}: separator {self.separator!r}, allowed: a blank or =")
@@ -35,7 +35,7 @@ class Option(Setting):
     def apply(self, dry: bool, changed: frozenset[str]) -> Result:
         path = Path(self.path)
         if not path.is_file() or path.is_symlink():
-            raise SettingError(f"{path}: no such file")
+            raise MissingError(f"{path}: no such file")
         before = path.read_text(errors="surrogateescape")
         after = self._changed(before.splitlines(keepends=True))
         result = Result()

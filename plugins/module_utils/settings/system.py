@@ -11,9 +11,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .base import Result, Setting, SettingError, Undo, run
+from .base import MissingError, Result, Setting, SettingError, Undo, run
 
 SYSCTL = Path("/proc/sys")
+_SINCE = "ActiveEnterTimestampMonotonic"
 DPKG = Path("/var/lib/dpkg/info")
 _KNOB = re.compile(r"[a-z0-9_]+(\.[a-zA-Z0-9_-]+)+")
 
@@ -223,7 +224,9 @@ class Unit(Setting):
 
     def apply(self, dry: bool, changed: frozenset[str]) -> Result:
         found, result = _properties(self.name), Result()
-        if found.get("UnitFileState") != "enabled":
+        if found.get("LoadState") == "not-found" and not dry:
+            raise MissingError(f"{self.name}: no such unit")
+        if found.get("UnitFileState") not in ("enabled", "static"):
             result.note("enabled")
         verb = ""
         if found.get("ActiveState") != "active":
@@ -239,7 +242,7 @@ class Unit(Setting):
         if "enabled" in result.actions:
             run("systemctl", "enable", self.name)
         if verb:
-            run("systemctl", verb, self.name)
+            self._turn(verb, found)
             state = _properties(self.name).get("ActiveState")
             # a start that a condition of the unit forbids ends with exit code 0
             if state != "active":
@@ -250,18 +253,52 @@ class Unit(Setting):
             run(*self.ready)
         return result
 
+    def _turn(self, verb: str, found: dict[str, str]) -> None:
+        if verb == "start" or found.get("RefuseManualStop") != "yes":
+            run("systemctl", verb, self.name)
+            return
+        # nobody may stop it by hand; ended by a signal, systemd starts it again
+        run("systemctl", "kill", "--signal=TERM", self.name)
+        for _ in range(100):
+            time.sleep(0.1)
+            again = _properties(self.name)
+            if again.get("ActiveState") == "active" and again.get(_SINCE) != found.get(_SINCE):
+                return
+
     def undo(self) -> Undo:
         found = _properties(self.name)
         undo = Undo(commands=[["/bin/systemctl", "daemon-reload"]])
-        if found.get("UnitFileState") != "enabled":
+        if found.get("UnitFileState") not in ("enabled", "static"):
             undo.commands.append(["/bin/systemctl", "disable", self.name])
         verb = "try-restart" if found.get("ActiveState") == "active" else "stop"
         undo.commands.append(["/bin/systemctl", verb, self.name])
         return undo
 
 
+@dataclass(frozen=True)
+class UnitsReloaded(Setting):
+    """``units_reloaded``: systemd has read these unit files since they changed."""
+
+    paths: list[str]
+
+    @property
+    def label(self) -> str:
+        return "unit files"
+
+    def apply(self, dry: bool, changed: frozenset[str]) -> Result:
+        result = Result()
+        if changed & set(self.paths):
+            result.note("read anew")
+            if not dry:
+                run("systemctl", "daemon-reload")
+        return result
+
+    def undo(self) -> Undo:
+        return Undo(commands=[["/bin/systemctl", "daemon-reload"]])
+
+
 def _properties(unit: str) -> dict[str, str]:
-    names = "ActiveState,UnitFileState,ActiveEnterTimestampMonotonic"
+    names = f"LoadState,ActiveState,UnitFileState,RefuseManualStop,{_SINCE}"
     shown = run("systemctl", "show", unit, f"--property={names}", check=False).stdout
     return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
 
@@ -272,5 +309,5 @@ def _stale(properties: dict[str, str], paths: list[str]) -> bool:
     So a restart that was due when a run was interrupted is made up for by the next one.
     """
     booted = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
-    started = booted + int(properties.get("ActiveEnterTimestampMonotonic") or 0) / 1_000_000
+    started = booted + int(properties.get(_SINCE) or 0) / 1_000_000
     return any(Path(path).lstat().st_mtime > started for path in paths if os.path.lexists(path))
