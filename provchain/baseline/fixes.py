@@ -35,10 +35,15 @@ class Setting:
         return {"kind": self.kind, **self.parameters}
 
 
-def _file(path: str, text: Callable[[str, str], str], **more: str) -> Callable[[Lines], list[dict[str, Any]]]:
+def _file(
+    path: str, text: Callable[[str, str], str], *, folder: bool = False, **more: str
+) -> Callable[[Lines], list[dict[str, Any]]]:
+    """``folder``: the drop-in folder comes with the first drop-in only."""
+
     def render(lines: Lines) -> list[dict[str, Any]]:
         content = HEAD + "".join(f"{text(key, value)}\n" for key, value in lines.items())
-        return [{"kind": "file", "path": path, "content": content, **more}]
+        file = {"kind": "file", "path": path, "content": content, **more}
+        return [{"kind": "directory", "path": path.rpartition("/")[0]}, file] if folder else [file]
 
     return render
 
@@ -90,7 +95,7 @@ DROPINS: dict[str, Callable[[Lines], list[dict[str, Any]]]] = {
     "modprobe": _file("/etc/modprobe.d/provchain.conf", lambda key, value: f"install {key} {value}"),
     "profile": _file("/etc/profile.d/provchain.sh", _profile),
     "pwhistory": _file("/etc/security/pwhistory.conf", _equals),
-    "pwquality": _file("/etc/security/pwquality.conf.d/50-provchain.conf", _equals),
+    "pwquality": _file("/etc/security/pwquality.conf.d/50-provchain.conf", _equals, folder=True),
     "rsyslog": _file("/etc/rsyslog.d/05-provchain.conf", lambda _, line: line),
     "sshd": _file(SSHD, lambda key, value: f"{key} {value}", mode="0600", validate="/usr/sbin/sshd -t -f %s"),
     "sudo": _file(

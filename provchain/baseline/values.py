@@ -63,6 +63,8 @@ class Expect(Record):
     at_most: Threshold | None = None
     subset_of: Threshold | None = None
     """A comma-separated list of which each word is allowed by the threshold, a list."""
+    writes: Threshold | None = None
+    """With ``subset_of``: the threshold that a fix writes, where not every version knows all words."""
     holds: Annotated[tuple[Plain, ...], Field(min_length=1)] | None = None
     """A list, separated by commas or spaces, that holds each of these words."""
     present: Literal[True] | None = None
@@ -73,13 +75,13 @@ class Expect(Record):
     @model_validator(mode="after")
     def _one_way(self) -> Expect:
         given = self.model_fields_set
-        if len(given) != 1 and given != {"at_least", "at_most"}:
-            raise ValueError("one way to compare; only at_least and at_most may stand together")
+        if len(given) != 1 and given not in ({"at_least", "at_most"}, {"subset_of", "writes"}):
+            raise ValueError("one way to compare; at_least may stand with at_most, writes with subset_of")
         return self
 
     def thresholds(self) -> dict[str, type]:
         """Return the names of the thresholds, without the ``$``, with the type that each must have."""
-        named = {self.at_least: int, self.at_most: int, self.subset_of: tuple}
+        named = {self.at_least: int, self.at_most: int, self.subset_of: tuple, self.writes: tuple}
         return {name[1:]: kind for name, kind in named.items() if name is not None}
 
     def fits(self, found: str | None, values: Values) -> bool:
@@ -130,7 +132,7 @@ class Expect(Record):
         if self.equals is not None or self.one_of is not None:
             return self.equals or (self.one_of or ("",))[0]
         if self.subset_of is not None:
-            return ",".join(words(values, self.subset_of))
+            return ",".join(words(values, self.writes or self.subset_of))
         if self.holds is not None:
             return ",".join(self.holds)
         # the stricter end is not guessed: a limit is met exactly

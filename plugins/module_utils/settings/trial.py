@@ -15,7 +15,7 @@ from .undo import JOURNAL, adopt, back_all
 
 FOLDER = Path("/var/lib/provchain/trial")
 UNIT = Path("/etc/systemd/system/provchain-trial.service")
-TIMER = "provchain-trial"
+TIMER = "provchain-trial-timer"
 _TEXT = """\
 # Managed by provchain: takes back settings that nobody has confirmed; there only while they are on trial
 [Unit]
@@ -47,11 +47,11 @@ def begin(items: list[dict[str, Any]], seconds: int) -> list[tuple[str, Result]]
     UNIT.write_text(_TEXT.format(script=FOLDER / "back.sh"))
     run("systemctl", "daemon-reload")
     run("systemctl", "enable", UNIT.name)
-    run(
-        "systemd-run", "--collect", f"--unit={TIMER}", f"--on-active={seconds}",
-        "--timer-property=AccuracySec=1s", "systemctl", "start", UNIT.name,
-    )  # fmt: skip
     try:
+        run(
+            "systemd-run", "--collect", f"--unit={TIMER}", f"--on-active={seconds}",
+            "--timer-property=AccuracySec=1s", "systemctl", "start", UNIT.name,
+        )  # fmt: skip
         # the script grows with each record, before the setting changes anything
         return converge(items, dry=False, journal=FOLDER / "records", recorded=_write_script)
     except (SettingError, OSError):

@@ -15,7 +15,7 @@ from provchain.baseline.resources import Target
 from provchain.baseline.values import Expect, Values, number
 from tests.unit.baseline.casekit import CATALOG, STRICT
 
-VALUES: Values = {"low": 2, "high": 4, "few": ("a", "b")}
+VALUES: Values = {"low": 2, "high": 4, "few": ("a", "b"), "one": ("a",)}
 C, P, N, A, U = (
     Verdict.COMPLIANT,
     Verdict.PARTIAL,
@@ -34,6 +34,7 @@ C, P, N, A, U = (
         ({"at_least": "$low"}, ["2", "99"], [None, "1", "-2", "two"]),
         ({"at_least": "$low", "at_most": "$high"}, ["2", "4"], ["1", "5", None]),
         ({"subset_of": "$few"}, ["a", "a,b", "b a"], [None, "", "a,c", "A"]),
+        ({"subset_of": "$few", "writes": "$one"}, ["a", "a,b"], [None, "c"]),
         ({"holds": ("a",)}, ["a", "b,a", "b a"], [None, "b", ""]),
         ({"present": True}, ["x", "0"], [None, "", " "]),
         ({"absent": True}, [None], ["", "x"]),
