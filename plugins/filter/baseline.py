@@ -48,7 +48,9 @@ def baseline_settings(
         and rule.id not in left
     }
     family: Family = "debian" if "debian" in facts["os_family"] else "rpm"
-    target = Target(host["name"], family, facts["container"], frozenset(host["roles"]))
+    target = Target(
+        host["name"], family, facts["container"], frozenset(host["roles"]), arch=facts["architecture"]
+    )
     settings = fixes.plan(resolved, target, chosen)
     return {
         name: [{**one.item(), "rules": list(one.rules)} for one in settings if one.access == access]

@@ -52,6 +52,8 @@ _HOOKS = (
     'rm -f "$1"/etc/ssh/ssh_host_*',
     ': >"$1"/etc/machine-id; rm -f "$1"/var/lib/dbus/machine-id',
     'chroot "$1" systemctl mask console-getty.service getty.target',
+    # a container has no kernel of its own to be audited: its machine's auditd does that
+    'chroot "$1" systemctl mask auditd.service',
     'rm -f "$1"/etc/resolv.conf "$1"/etc/hostname; : >"$1"/etc/resolv.conf',
 )
 

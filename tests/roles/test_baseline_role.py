@@ -17,7 +17,7 @@ from provchain.spec import load
 
 CATALOG = catalog.load()
 SPEC = load(spec_file("lab"))
-FACTS = {"os_family": ["debian", ""], "container": True}
+FACTS = {"os_family": ["debian", ""], "container": True, "architecture": "x86_64"}
 
 
 @pytest.fixture(scope="module")

@@ -114,9 +114,7 @@ class Accounts(Resource):
     def probes(self, target: Target) -> tuple[Probe, ...]:
         special: dict[str, tuple[Probe, ...]] = {
             "have_no_empty_password": (STATES,) if target.family == "debian" else (EMPTY,),
-            "change_passwords": (AGES,),
-            "keep_passwords_a_while": (AGES,),
-            "be_warned": (AGES,),
+            **dict.fromkeys(_FIELDS, (AGES, STATES) if target.family == "debian" else (AGES,)),
             "have_logged_in_lately": (LAST,),
             "have_private_homes": (HOMES,),
             "trust_no_other_host": (TRUST,),
@@ -156,10 +154,8 @@ class Accounts(Resource):
             if count is None or not count.strip().isdecimal():
                 raise UnknownError("/etc/shadow could not be searched")
             return judged(count.strip() == "0", wanted, f"{count.strip()} accounts with an empty password")
-        rows = [line.split() for line in facts.succeeded(STATES).splitlines()]
-        if not rows or any(len(row) < 2 for row in rows):
-            raise UnknownError("passwd -S told something else")
-        empty = [row[0] for row in rows if row[1] == "NP"]
+        rows = _states(facts)
+        empty = [name for name, state in rows.items() if state == "NP"]
         return judged(
             not empty, wanted, *(f"{name}: NP" for name in empty or [f"{len(rows)} accounts, none"])
         )
@@ -188,6 +184,9 @@ class Accounts(Resource):
         limit = number(values, self.limit or "")
         field, most = _FIELDS[self.must], self.must == "change_passwords"
         people = {one.name for one in accounts(facts) if one.logs_in}
+        if target.family == "debian":
+            # who has no password has none to change
+            people &= {name for name, state in _states(facts).items() if state == "P"}
         rows = [line.split(":") for line in facts.succeeded(AGES).splitlines()]
         if not rows or any(len(row) != 7 for row in rows):
             raise UnknownError("/etc/shadow has another form")
@@ -200,8 +199,8 @@ class Accounts(Resource):
             shown.append(line)
             if not (1 <= days <= limit if most else days >= limit):
                 wrong.append(line)
-        wanted = f"every account that logs in: {'<=' if most else '>='} {limit} days"
-        return judged(not wrong, wanted, *(wrong or shown or ["no account logs in"]))
+        wanted = f"every account that logs in by a password: {'<=' if most else '>='} {limit} days"
+        return judged(not wrong, wanted, *(wrong or shown or ["no account logs in by a password"]))
 
     def _lately(self, facts: Facts, values: Values, target: Target) -> Observation:
         limit = number(values, self.limit or "")
@@ -236,6 +235,14 @@ class Accounts(Resource):
             option = {"change_passwords": "-M", "keep_passwords_a_while": "-m", "be_warned": "-W"}[self.must]
             return (Step("password_age", {"name": option, "days": str(days)}),)
         return ()
+
+
+def _states(facts: Facts) -> dict[str, str]:
+    """Return P, L or NP of every account: a password, a locked one, none. Raises UnknownError."""
+    rows = [line.split() for line in facts.succeeded(STATES).splitlines()]
+    if not rows or any(len(row) < 2 for row in rows):
+        raise UnknownError("passwd -S told something else")
+    return {row[0]: row[1] for row in rows}
 
 
 def _days_since(line: str, taken: int) -> int | None:

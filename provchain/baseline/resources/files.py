@@ -71,12 +71,10 @@ class File(Resource):
         return judged(not bad, wanted, *(str(one) for one in bad or seen))
 
     def _fits(self, one: Found) -> bool:
-        return (
-            one.kind != "symbolic link"
-            and not one.mode & ~int(self.mode, 8)
-            and one.owner in self.owners
-            and one.group in self.groups
-        )
+        if one.kind == "symbolic link":
+            # one of many that match may be one, if only the owner could have made it
+            return "*" in self.path and one.owner in self.owners
+        return not one.mode & ~int(self.mode, 8) and one.owner in self.owners and one.group in self.groups
 
     def fixes(self, values: Values, target: Target) -> tuple[Fix, ...]:
         step = {

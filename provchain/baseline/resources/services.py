@@ -134,9 +134,13 @@ class UnitProperty(Resource):
         Annotated[tuple[Annotated[str, Field(min_length=1, max_length=60)], ...], Field(min_length=1)] | None
     ) = None
 
+    written: bool = False
+    """It is read from the unit's text, since systemd doesn't tell it."""
+
     def probes(self, target: Target) -> tuple[Probe, ...]:
         unit = self.unit or target.unit
-        return (command("/usr/bin/systemctl", "show", unit, "--no-pager"),) if unit else ()
+        verb = "cat" if self.written else "show"
+        return (command("/usr/bin/systemctl", verb, unit, "--no-pager"),) if unit else ()
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
         unit = self.unit or target.unit
@@ -146,7 +150,7 @@ class UnitProperty(Resource):
         rows = dict(line.split("=", 1) for line in facts.succeeded(probe).splitlines() if "=" in line)
         if self.unit and rows.get("LoadState") == "not-found":
             return not_applicable(f"{unit} is not installed")
-        if rows.get("LoadState") != "loaded":
+        if not self.written and rows.get("LoadState") != "loaded":
             raise UnknownError(f"{unit} is {rows.get('LoadState', 'not there')}")
         found = rows.get(self.name, "")
         shown = f"{unit}: {self.name}={found}"

@@ -16,6 +16,7 @@ from provchain.baseline.values import Expect, Values, words
 
 POLICY = command("/usr/bin/cvtsudoers", "-f", "json", "/etc/sudoers", root=True)
 GROUPS = command("/usr/bin/getent", "group")
+PASSWD = command("/usr/bin/getent", "passwd")
 ALL = "ALL"
 
 
@@ -128,13 +129,16 @@ class SudoRights(Resource):
         return self
 
     def probes(self, target: Target) -> tuple[Probe, ...]:
-        return (POLICY, GROUPS) if self.groups else (POLICY,)
+        return (POLICY, GROUPS, PASSWD)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
         _, grants = policy(facts)
         people = [one for one in grants if one.who not in ("root", "%root")]
+        members = _members(facts)
         if self.must == "keep_roles_apart":
-            return self._apart(facts, people, words(values, self.groups or ""))
+            return self._apart(members, people, words(values, self.groups or ""))
+        # a group without members grants nothing to anybody
+        people = [one for one in people if one.who[0] != "%" or members.get(one.who[1:], {"unknown"})]
         wide = [one for one in people if one.command == ALL]
         if self.must == "ask_for_a_password":
             wrong = [f"{one.who}: {ALL} without a password" for one in wide if not one.password]
@@ -142,9 +146,9 @@ class SudoRights(Resource):
         wrong = [f"{one.who}: {ALL}" for one in wide]
         return judged(not wrong, "rights name their commands", *(wrong or [f"{len(people)} grants"]))
 
-    def _apart(self, facts: Facts, people: list[Grant], groups: tuple[str, ...]) -> Observation:
-        rows = [line.split(":") for line in facts.succeeded(GROUPS).splitlines()]
-        members = {row[0]: {name for name in row[3].split(",") if name} for row in rows if len(row) == 4}
+    def _apart(
+        self, members: dict[str, set[str]], people: list[Grant], groups: tuple[str, ...]
+    ) -> Observation:
         wrong = [f"no group {group}" for group in groups if group not in members]
         rights = {group: {one.command for one in people if one.who == f"%{group}"} for group in groups}
         wrong += [f"%{group} has no right of its own" for group in groups if not rights[group]]
@@ -161,3 +165,15 @@ class SudoRights(Resource):
         return judged(
             not wrong, f"{', '.join(groups)} with rights and members of their own", *(wrong or shown)
         )
+
+
+def _members(facts: Facts) -> dict[str, set[str]]:
+    """Return the members of every group, those whose own group it is included. Raises UnknownError."""
+    rows = [line.split(":") for line in facts.succeeded(GROUPS).splitlines()]
+    people = [line.split(":") for line in facts.succeeded(PASSWD).splitlines()]
+    return {
+        row[0]: {name for name in row[3].split(",") if name}
+        | {one[0] for one in people if len(one) == 7 and one[3] == row[2]}
+        for row in rows
+        if len(row) == 4
+    }
