@@ -2,7 +2,7 @@
 NETWORK ?= lab
 SEEDS ?= 1000
 SECONDS ?= 600
-ROUNDS ?= 2
+ROUNDS ?= 1
 provchain = .venv/bin/provchain
 
 .PHONY: help setup up down demo status verify plan test quick bench simulate fuzz explore

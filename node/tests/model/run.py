@@ -1,4 +1,6 @@
-"""A greater bound by hand: `make explore ROUNDS=2`, or `python -m tests.model.run --rounds 2`.
+"""With each validator as the Byzantine one, by hand: `make explore`, or `python -m tests.model.run`.
+
+Two rounds (0 and 1) take some seconds; a third has some hundred times the states, and was not seen to end.
 
 Exit code 1 when something that must never happen can, with the way to it.
 """
