@@ -25,7 +25,7 @@ from provchain.baseline.facts import Facts
 
 CONNECT_SECONDS = 8
 TOTAL_SECONDS = looks.HOST_SECONDS + 10
-MOST_OUT = 32 << 20
+MOST_OUT = 16 << 20
 MOST_ERR = 4 << 20
 SIDE_BY_SIDE = 24
 _CHUNK = 1 << 16
