@@ -270,6 +270,8 @@ class Ledger(Views):
             raise BlockError(f"block: {error}") from error
         self._check_header(block)
         self._check_last_commit(block)
+        if named is None:
+            expect(("tx_root", block.header.tx_root, self._root(block.txs)))
         outcome = self._execute(block)
         prepared = _Prepared(block, outcome)
         self._remember(raw, prepared)
@@ -317,7 +319,6 @@ class Ledger(Views):
             if isinstance(verdict, TxError):
                 raise BlockError(f"transaction {position}: {verdict}")
             transactions.append(verdict)
-        expect(("tx_root", block.header.tx_root, self._root(block.txs)))
         overlay = self._overlay(Known.of(self.store, transactions))
         for position, verdict in enumerate(transactions):
             try:

@@ -30,7 +30,7 @@ from provnode.wire import MAX_FRAME_BYTES
 log = logging.getLogger(__name__)
 _TICK = 0.02
 # fewer and longer messages, each checked as one batch
-_SPREAD_SECONDS = 0.05
+_SPREAD_SECONDS = 0.1
 _STATUS_SECONDS = 1.0
 _EVIDENCE_SECONDS = 5.0
 _RESEND_SECONDS = 0.25

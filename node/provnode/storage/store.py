@@ -257,8 +257,7 @@ class Store:
 
     def lowest(self) -> int:
         """The height of the oldest block that is kept, 0 before the first."""
-        row = self._row("SELECT min(height) FROM blocks")
-        return 0 if row is None or row[0] is None else int(row[0])
+        return int((self._row("SELECT coalesce(min(height), 0) FROM blocks") or (0,))[0])
 
     def scan(self, statement: str) -> Iterator[tuple[Any, ...]]:
         """The rows of a query as they lie in the file: see `storage.scan`. Raises StoreError."""
@@ -349,6 +348,8 @@ class Store:
         return {row[0]: row[1] for row in self._rows("SELECT place, node FROM nodes WHERE place IN", places)}
 
     def _sealed_version(self, v: VersionRow) -> tuple[object, ...]:
+        if not self._sealing.numbers:  # plain
+            return v.object_id, v.version, v.snapshot, v.submitted, b"".join(v.writers), v.height
         snapshot = self._sealing.seal(object_row("snapshot", v.object_id, v.version), v.snapshot)
         submitted = self._sealing.seal(object_row("submitted", v.object_id, v.version), v.submitted)
         return v.object_id, v.version, snapshot, submitted, b"".join(v.writers), v.height
