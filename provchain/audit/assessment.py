@@ -7,15 +7,16 @@ looked at, without what it says; a verdict's own evidence is bounded text.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from provchain.baseline.facts import Status
+from provchain.baseline.facts import Facts, Status
 from provchain.baseline.model import ControlId, RuleId, Severity, Text
-from provchain.baseline.observation import Verdict
+from provchain.baseline.observation import Verdict, one_line
 from provchain.baseline.values import Record, Value
 
 FORMAT = 1
@@ -160,6 +161,24 @@ class Assessment(Record):
         """Return the JSON of which a digest or signature is taken."""
         data = self.model_dump(mode="json")
         return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
+
+
+def sm3(data: bytes) -> str:
+    """Return the SM3 digest in hexadecimal, by OpenSSL."""
+    return hashlib.new("sm3", data).hexdigest()
+
+
+def marks(facts: Facts) -> dict[str, FactMark]:
+    """Return how each probe ended, by name, with the digest of what it told."""
+    return {
+        one_line(name): FactMark(
+            status=output.status,
+            code=output.code,
+            bytes=len(output.text.encode()),
+            sm3=sm3(output.text.encode()),
+        )
+        for name, output in sorted(facts.outputs.items())
+    }
 
 
 def read(text: str) -> Assessment:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from provchain.audit import looks, ssh
-from provchain.audit.assessment import Assessment, FactMark, HostState, RuleResult
+from provchain.audit.assessment import Assessment, HostState, RuleResult, marks, sm3
 from provchain.audit.clauses import attestation_states, clauses, waiver_states
 from provchain.audit.orders import Source
 from provchain.audit.subjects import HOSTNAME, Subject, everything, known
 from provchain.baseline import judge
-from provchain.baseline.catalog import Catalog, Resolved
+from provchain.baseline.catalog import BASELINES, Catalog, Resolved
 from provchain.baseline.facts import SSH_OFFERS, Facts, Probe
 from provchain.baseline.judge import Result
 from provchain.baseline.model import SiteFile
@@ -44,11 +44,24 @@ class Order:
     """The rules that it is limited to; empty for all."""
     auditor: str = ""
     """Who answers for it."""
+    read: tuple[Path, ...] = ()
+    """The site's own files that it goes by, beside the catalog's."""
 
     @property
     def asked(self) -> tuple[Probe, ...]:
         """Return all that is asked: the same of every host, and for any choice of rules."""
         return everything(self.profile, [one.target for one in self.source.subjects])
+
+    def sources(self) -> dict[str, str]:
+        """Return the SM3 digest of every file that it goes by: the catalog's, and the site's own by name."""
+        shipped = {
+            str(path.relative_to(BASELINES)): path for path in BASELINES.rglob("*.yml") if path.is_file()
+        }
+        files = {
+            **{f"baselines/{name}": path for name, path in shipped.items()},
+            **{f"site/{path.name}": path for path in self.read},
+        }
+        return {name: sm3(path.read_bytes()) for name, path in sorted(files.items())}
 
 
 def audit(order: Order, told: Told = lambda _name, _facts: None) -> Assessment:
@@ -111,11 +124,6 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def sm3(data: bytes) -> str:
-    """Return the SM3 digest in hexadecimal, by OpenSSL."""
-    return hashlib.new("sm3", data).hexdigest()
-
-
 def digest_of(folder: Path, name: str) -> str | None:
     """Return the SM3 digest of a document below a folder, or None if there is none that can be read.
 
@@ -156,15 +164,7 @@ def _host(subject: Subject, facts: Facts) -> HostState:
         hostname=one_line(hostname.text.strip()) if hostname else "",
         unreachable=one_line(facts.unreachable),
         taken=datetime.fromtimestamp(facts.taken, UTC),
-        facts={
-            one_line(name): FactMark(
-                status=output.status,
-                code=output.code,
-                bytes=len(output.text.encode()),
-                sm3=sm3(output.text.encode()),
-            )
-            for name, output in sorted(facts.outputs.items())
-        },
+        facts=marks(facts),
         outside=dict(sorted(facts.external.items())),
     )
 

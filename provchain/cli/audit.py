@@ -7,9 +7,10 @@ looked at.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -25,7 +26,7 @@ from provchain.audit.subjects import everything
 from provchain.baseline.catalog import Catalog, Resolved, load, load_site
 from provchain.baseline.facts import Facts
 from provchain.baseline.resources import Target
-from provchain.cli import report
+from provchain.cli import audit_evidence, report
 from provchain.cli.audit_text import drift_lines, explained, listed, summary
 from provchain.document import DocumentError
 from provchain.errors import ProvchainError
@@ -83,14 +84,12 @@ def run(
         )
         order = replace(_order(source, profile, site, limit or [], rule or []), auditor=auditor)
         total = len(order.hosts or source.subjects)
+        seen: dict[str, Facts] = {}
 
         def work(detail: Callable[[str], None]) -> tuple[Assessment, str]:
-            done = 0
-
             def told(name: str, facts: Facts) -> None:
-                nonlocal done
-                done += 1
-                detail(f"{done}/{total} {name} {facts.unreachable}")
+                seen[name] = facts
+                detail(f"{len(seen)}/{total} {name} {facts.unreachable}")
 
             found = audit(order, told)
             return found, f"{sum(not host.unreachable for host in found.hosts)} of {total} hosts reached"
@@ -98,7 +97,7 @@ def run(
         found = run_step(report.reporter(), "audit", work)
         before = orders.remember(found)
         if output is not None:
-            _write(found, order.catalog, output)
+            _write(found, order, seen, output)
         if as_json:
             typer.echo(found.canonical(), nl=False)
         else:
@@ -169,6 +168,15 @@ def sudoers(
     typer.echo(text, nl=False)
 
 
+for verb, example in (
+    (audit_evidence.key, "key --out auditor.key"),
+    (audit_evidence.seal, "seal report/audit.json --key auditor.key --out lab.evidence"),
+    (audit_evidence.anchor, "anchor lab.evidence --network lab"),
+    (audit_evidence.verify, "verify lab.evidence --signer auditor.key.pub --genesis genesis.json"),
+):
+    app.command(epilog=f"Example: provchain audit {example}")(verb)
+
+
 @app.command("schema", epilog="Example: provchain audit schema")
 def schema_() -> None:
     """Print the JSON Schema of audit.json."""
@@ -190,6 +198,7 @@ def _order(
     if site is not None and not site.is_file():
         raise typer.BadParameter(f"{site} is missing")
     path = site or source.folder / "baseline.yml"
+    own = Path(profile or source.profile)
     return Order(
         source,
         catalog,
@@ -198,6 +207,7 @@ def _order(
         path.resolve().parent,
         frozenset(hosts),
         frozenset(rules),
+        read=tuple(one for one in (path, own) if one.suffix == ".yml" and one.is_file()),
     )
 
 
@@ -235,9 +245,16 @@ def _read(path: Path) -> Assessment:
         raise typer.BadParameter(f"{path} is no audit of format 1: {str(error).splitlines()[0]}") from None
 
 
-def _write(found: Assessment, catalog: Catalog, folder: Path) -> None:
+def _write(found: Assessment, order: Order, seen: Mapping[str, Facts], folder: Path) -> None:
+    """Leave every report, and the evidence from which it was made, readable to nobody else."""
+    from provchain.evidence.facts import text as of_host
+    from provchain.evidence.seal import FACTS, SOURCES
     from provchain.report import FORMATS
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in FORMATS.items():
-        (folder / name).write_text(text(found, catalog), encoding="utf-8", newline="")
+    files = {name: text(found, order.catalog) for name, text in FORMATS.items()}
+    files |= {f"{FACTS}/{name}.json": of_host(name, facts) for name, facts in seen.items()}
+    files[SOURCES] = json.dumps(order.sources(), sort_keys=True, indent=1) + "\n"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (folder / FACTS).mkdir(exist_ok=True, mode=0o700)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="")

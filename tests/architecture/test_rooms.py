@@ -63,6 +63,8 @@ PURE = (
     "provchain/audit/subjects.py",
     "provchain/cli/audit_text.py",
     "provchain/report/",
+    "provchain/evidence/bundle.py",
+    "provchain/evidence/facts.py",
 )
 
 

@@ -87,5 +87,10 @@ def _verified(bundle: dict[str, Any], trust: Trust) -> tuple[dict[str, Any], Tru
         absent = bundle.get("snapshot") is None
         found = (verify_absence if absent else verify_proof)(bundle, trust, provider)
         told = {"object_id": found.object_id, "version": found.version, "absent": absent}
-    proof = {"height": found.height, "block_hash": found.block_id.hex(), "validators": found.validators}
+    proof = {
+        "height": found.height,
+        "time_ms": found.time_ms,
+        "block_hash": found.block_id.hex(),
+        "validators": found.validators,
+    }
     return told | proof, found.trust

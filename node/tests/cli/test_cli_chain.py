@@ -144,6 +144,7 @@ def test_tx_puts_gets_and_proves_and_verify_needs_the_genesis_only(chain: Chain,
     done = provnode("verify", bundle, "--genesis", chain.genesis)
     assert done.returncode == 0
     assert lines(done)[0] | {"verified": True, "object_id": "u-1", "validators": ["v1"]} == lines(done)[0]
+    assert lines(done)[0]["time_ms"] == json.loads(bundle.read_text())["header"]["time_ms"]
     forged = json.loads(bundle.read_text())
     forged["snapshot"]["body"]["name"] = "乙"
     bundle.write_text(json.dumps(forged))

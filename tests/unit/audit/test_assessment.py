@@ -10,9 +10,9 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-from provchain.audit.assessment import Assessment, read, schema
+from provchain.audit.assessment import Assessment, read, schema, sm3
 from provchain.audit.drift import drift
-from provchain.audit.run import assess, sm3
+from provchain.audit.run import assess
 from provchain.baseline.catalog import BASELINES
 from provchain.baseline.facts import Facts
 from provchain.baseline.model import Attestation, SiteFile, Text, Waiver

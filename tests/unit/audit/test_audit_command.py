@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from provchain.audit import looks
-from provchain.audit.assessment import read
+from provchain.audit.assessment import read, sm3
 from provchain.audit.subjects import everything
 from provchain.baseline import catalog
 from provchain.baseline.resources import Target
@@ -35,7 +35,7 @@ SLOW = [
     if probe.id.startswith(("run:/usr/bin/find / ", "run:/usr/bin/apt-get "))
 ]
 """The rules that look at every file or package of a machine: a site's own profile leaves them out here."""
-COMMANDS = ("run", "list", "explain", "diff", "sudoers", "schema")
+COMMANDS = ("run", "list", "explain", "diff", "sudoers", "schema", "key", "seal", "anchor", "verify")
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +89,24 @@ def test_an_audit_leaves_every_report_and_is_compared_with_the_last(running: Ser
         "audit.oscal.json",
         "audit.csv",
         "report.html",
+        "facts",
+        "sources.json",
     }
     found = read((tmp_path / "out" / "audit.json").read_text())
     assert [host.unreachable for host in found.hosts] == [""]
     assert {one.status for name, one in found.hosts[0].facts.items() if "sshd -T" in name} == {"seen"}
     clauses = {one.control for one in found.clauses}
     assert clauses == set(CATALOG.controls), "no clause is passed over"
+    sources = json.loads((tmp_path / "out" / "sources.json").read_text())
+    assert sources["site/quick.yml"] == sm3((running.folder / "quick.yml").read_bytes())
+    assert "baselines/rules/ssh.yml" in sources
+    assert (tmp_path / "out").stat().st_mode & 0o077 == 0, "what hosts say is not for everybody"
+    assert provchain("key", "--out", str(tmp_path / "key")).exit_code == 0
+    report = str(tmp_path / "out" / "audit.json")
+    done = provchain("seal", report, "--key", str(tmp_path / "key"), "--out", str(tmp_path / "bundle"))
+    assert done.exit_code == 0, done.output
+    done = provchain("verify", str(tmp_path / "bundle"), "--signer", str(tmp_path / "key.pub"))
+    assert done.exit_code == 0, done.output
     path.write_text(path.read_text().replace("name: h1", "name: h2"))
     again = provchain("run", "--fleet", str(path), *own)
     assert "new host  h2" in again.stdout

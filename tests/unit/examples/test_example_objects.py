@@ -43,7 +43,8 @@ def test_every_kind_of_event_occurs() -> None:
     for item in OBJECTS:
         key = (content(item)["type"], content(item)["operation"])
         counts[key] = counts.get(key, 0) + 1
-    assert {kind for kind, _ in counts} == set(SCHEMAS)
+    # audits anchor the digests of their evidence: no event of the market, and tested where that is done
+    assert {kind for kind, _ in counts} == set(SCHEMAS) - {"audit_evidence"}
     for key in (
         ("enterprise_registration", "create"),
         ("enterprise_registration", "update"),
