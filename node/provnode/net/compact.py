@@ -17,12 +17,12 @@ from provnode import wire
 from provnode.core.machine import Machine
 from provnode.core.types import Proposal
 from provnode.net.limits import Bucket
-from provnode.wire import MAX_BLOCK_BYTES, MAX_TXS, NAME_BYTES
+from provnode.wire import MAX_TXS, NAME_BYTES
 
 # what is on its way may take so long to arrive and be verified before it is asked for, in seconds
 PATIENCE_SECONDS = 0.2
-# what was asked for; after that the whole block comes from somebody
-_GIVE_UP_SECONDS = 5.0
+# what was asked for; after that the whole block is asked of everybody
+_GIVE_UP_SECONDS = 1.5
 # a proposal is not sent to the same peer again within so long, and requests are answered so often
 _SEND_AGAIN_SECONDS = 1.0
 _ANSWER_SECONDS = 0.125
@@ -150,9 +150,13 @@ class CompactBlocks:
         self._sent.pop(peer, None)
 
     def awaits(self, machine: Machine) -> bool:
-        """Whether a block of the machine's round is being put together."""
-        place = machine.height, machine.round
-        return any((one.proposal.height, one.proposal.round) == place for one in self._pending.values())
+        """Whether the block of the machine's round is being put together, as its very proposer sent it.
+
+        What others pass on must not keep this node from asking: they may name what there is not.
+        """
+        place = machine.height, max(machine.round, 0)
+        pending = self._pending.get(machine.validators.proposer(*place))
+        return pending is not None and (pending.proposal.height, pending.proposal.round) == place
 
     def _advance(self, peer: str, pending: _Pending) -> None:
         if pending.missing:
@@ -162,13 +166,11 @@ class CompactBlocks:
             pending.missing = [place for place in pending.missing if not pending.txs[place]]
         if not pending.missing:
             del self._pending[peer]
-            if sum(map(len, pending.txs)) > MAX_BLOCK_BYTES:
-                return  # no block is so long, whatever else it is
             whole = wire.Block(pending.bare.header, tuple(pending.txs), pending.bare.last_commit)
             try:
                 raw = wire.encode_block(whole)
             except wire.WireError:
-                return
+                return  # longer than any block
             self._pool.offer_proposal(peer, pending.proposal, raw)
 
 

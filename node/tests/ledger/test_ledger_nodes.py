@@ -78,7 +78,9 @@ def test_an_update_that_is_not_committed_leaves_nothing() -> None:
     both.set({bytes([3]) * 32: bytes(32)})
 
 
-@pytest.mark.parametrize("damage", [None, b"", b"L", bytes(64), b"X" + bytes(64), bytes(66)])
+@pytest.mark.parametrize(
+    "damage", [None, b"", b"L", bytes(64), b"X" + bytes(64), b"L" + bytes(64), bytes(66)]
+)
 def test_a_node_that_is_missing_or_damaged_is_named(damage: bytes | None) -> None:
     both = Both()
     both.set({bytes([number]) * 32: bytes(32) for number in range(9)})

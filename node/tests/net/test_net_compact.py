@@ -13,6 +13,7 @@ from provnode.ledger.blockform import check_named
 from provnode.ledger.errors import OtherBlockError
 from provnode.net.compact import PATIENCE_SECONDS, CompactBlocks
 from provnode.wire import MAX_TXS, NAME_BYTES
+from tests.net.test_net_sync import machine
 
 TXS = tuple(bytes([number]) * (100 + number) for number in range(7))
 
@@ -115,16 +116,19 @@ def replace_id(answer: wire.BlockTxs) -> wire.BlockTxs:
 
 
 def test_without_an_answer_the_block_is_given_up_and_asked_of_all() -> None:
-    from tests.net.test_net_sync import machine  # the same machine as in the tests of what is resent
-
-    pool = Pool(height=machine().height - 1)
-    blocks = CompactBlocks(pool)
-    here = replace(PROPOSAL, height=machine().height, round=machine().round)
-    blocks.take("v1", replace(MESSAGE, proposal=here), 0.0)
-    assert blocks.awaits(machine())
+    here = machine()
+    proposer = here.validators.proposer(here.height, 0)
+    blocks = CompactBlocks(Pool(height=here.height - 1))
+    message = replace(MESSAGE, proposal=replace(PROPOSAL, height=here.height))
+    # another one than the proposer can't make this node wait for what there is not
+    blocks.take("v9", message, 0.0)
+    assert not blocks.awaits(here)
+    blocks.take(proposer, message, 0.0)
+    assert blocks.awaits(here)
     assert blocks.tick(PATIENCE_SECONDS)
-    assert blocks.tick(60.0) == []
-    assert not blocks.awaits(machine())
+    assert blocks.awaits(here)
+    assert blocks.tick(2.0) == []
+    assert not blocks.awaits(here)
 
 
 def test_a_block_of_a_past_height_is_forgotten() -> None:
