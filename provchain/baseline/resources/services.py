@@ -150,6 +150,8 @@ class UnitProperty(Resource):
         rows = dict(line.split("=", 1) for line in facts.succeeded(probe).splitlines() if "=" in line)
         if self.unit and rows.get("LoadState") == "not-found":
             return not_applicable(f"{unit} is not installed")
+        if self.unit and target.container and rows.get("LoadState") == "masked":
+            return not_applicable(f"{unit} is masked: the machine that carries this container has its own")
         if not self.written and rows.get("LoadState") != "loaded":
             raise UnknownError(f"{unit} is {rows.get('LoadState', 'not there')}")
         found = rows.get(self.name, "")
