@@ -26,6 +26,8 @@ const (
 	// What the caller gets of a node that was made, and of one that is missing.
 	madeBytes    = sm3.Size + nodeBytes + placeBytes
 	missingBytes = sm3.Size + placeBytes
+	// Room that is kept from one update to the next.
+	mostMade = 16 * 1024 * 1024
 )
 
 var errTree = errors.New("not a node, or a key twice")
@@ -48,6 +50,7 @@ type tree struct {
 	leaf, inner []byte
 	most        int
 	young, old  map[digest]node
+	made        []byte // room that each update uses anew
 }
 
 var trees = struct {
@@ -295,7 +298,12 @@ func provsm_tree_update(handle C.uint64_t, root, items unsafe.Pointer, count C.u
 		found.Lock()
 		defer found.Unlock()
 		work := update{tree: found, given: make(map[digest]node), stale: make(map[digest]struct{}, 4*len(sorted)),
-			made: make([]byte, 0, 8*len(sorted)*madeBytes), state: sm3.New()}
+			made: found.made[:0], state: sm3.New()}
+		defer func() {
+			if found.made = work.made; cap(found.made) > mostMade {
+				found.made = nil
+			}
+		}()
 		err = readNodes(view(given, givenTotal), sm3.Size+nodeBytes, func(hash digest, one node) { work.given[hash] = one })
 		if err != nil {
 			return err

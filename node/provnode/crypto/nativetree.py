@@ -19,6 +19,7 @@ _MADE = _RECORD + _PLACE_BYTES
 _MISSING = HASH_BYTES + _PLACE_BYTES
 # room for what one item makes and replaces in a tree of some millions; more is asked for when it is needed
 _ROOM = 12 * _MADE
+_MOST_KEPT = 16 * 1024 * 1024
 CALLS = """
 int32_t provsm_tree(const char *, uint64_t *, uint64_t, uint64_t, uint64_t *);
 int32_t provsm_tree_free(uint64_t);
@@ -60,6 +61,8 @@ class NativeTree:
         lengths = ffi.from_buffer("uint64_t[]", array("Q", (len(leaf), len(inner))))
         _check(lib.provsm_tree(leaf + inner, lengths, len(leaf) + len(inner), most, handle))
         self._handle = handle[0]
+        # used anew each time: fresh pages cost more than what is written there
+        self._out = bytearray()
         weakref.finalize(self, lib.provsm_tree_free, self._handle).atexit = False
 
     def update(self, root: bytes, items: Sequence[tuple[bytes, bytes]], given: dict[bytes, bytes]) -> Step:
@@ -70,7 +73,9 @@ class NativeTree:
             raise CryptoError("state tree: a key, value or node of another length")
         room = _ROOM * len(items) + _MADE
         while True:
-            counts, new, out = array("Q", (0, 0, 0, room)), bytearray(HASH_BYTES), bytearray(room)
+            if len(self._out) < room:
+                self._out = bytearray(room)
+            counts, new = array("Q", (0, 0, 0, room)), bytearray(HASH_BYTES)
             done = self._lib.provsm_tree_update(
                 self._handle,
                 root,
@@ -80,11 +85,14 @@ class NativeTree:
                 len(known),
                 self._ffi.from_buffer("char[]", new),
                 self._ffi.from_buffer("uint64_t[]", counts),
-                self._ffi.from_buffer("char[]", out),
+                self._ffi.from_buffer("char[]", self._out),
             )
             _check(done)
             if counts[3] <= room:
-                return _step(bytes(new), counts, bytes(memoryview(out)[: counts[3]]))
+                found = bytes(memoryview(self._out)[: counts[3]])
+                if room > _MOST_KEPT:
+                    self._out = bytearray()
+                return _step(bytes(new), counts, found)
             room = counts[3]
 
     def settle(self, step: Step) -> None:
