@@ -38,7 +38,7 @@ class CallError(Exception):
 class _Refusal(msgspec.Struct, frozen=True):
     code: int
     message: str
-    data: dict[str, str] = {}
+    data: dict[str, Any] = {}
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -154,7 +154,7 @@ class Client:
         answer = _decode(await self._exchange(msgspec.json.encode(request)))
         if isinstance(answer.error, _Refusal):
             refusal = answer.error
-            raise CallError(refusal.message, answered=True, code=refusal.data.get("code", ""))
+            raise CallError(refusal.message, answered=True, code=str(refusal.data.get("code", "")))
         if answer.id != self._number or answer.result is msgspec.UNSET:
             raise CallError(f"{self._where}: not an answer to what was asked")
         return answer.result
