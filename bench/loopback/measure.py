@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 # when a block is seen is known to this many seconds
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.05
 
 
 @dataclass
