@@ -84,7 +84,9 @@ def anchor(spec: ChainSpec, found: Verified, detail: Callable[[str], None]) -> t
     wanted = object_id(found.digest)
     detail(f"{wanted[:32]} to {host}")
     line = json.dumps(object_of(found), ensure_ascii=False) + "\n"
-    sent = _object(engine.call(spec.network, host, "submit", stdin=line, timeout=120), host, "submit")
+    sent = _object(
+        engine.call(spec.network, host, "submit", stdin=line, timeout=120, refusals=True), host, "submit"
+    )
     try:
         told = engine.call(
             spec.network, host, "prove", parameters={"object_id": wanted, "version": "0"}, timeout=60

@@ -45,7 +45,7 @@ def submit(spec: ChainSpec, detail: Callable[[str], None]) -> tuple[dict[str, An
     host = entrance(spec)
     detail(f"{count} objects to {host}")
     began = time.monotonic()
-    answer = engine.call(spec.network, host, "submit", stdin=text, timeout=600)
+    answer = engine.call(spec.network, host, "submit", stdin=text, timeout=600, refusals=True)
     seconds = time.monotonic() - began
     results = [json.loads(line) for line in answer.splitlines() if line]
     known = [r for r in results if not r["ok"] and r.get("code") == "duplicate"]

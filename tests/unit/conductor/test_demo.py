@@ -34,6 +34,7 @@ class FakeEngine:
         parameters: object = None,
         stdin: str = "",
         timeout: float,
+        refusals: bool = False,
     ) -> str:
         self.asked.append((host, verb, parameters))
         good: dict[str, object] = {"ok": True, "verified": True, "height": 5, "organisation": "zjfin"}

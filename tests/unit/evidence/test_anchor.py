@@ -132,7 +132,9 @@ class FakeEngine:
         parameters: object = None,
         stdin: str = "",
         timeout: float,
+        refusals: bool = False,
     ) -> str:
+        assert refusals == (verb == "submit"), "a refusal is an answer, which says why"
         self.asked.append((host, verb, json.loads(stdin) if stdin else parameters))
         if verb == "prove" and self.proof is None:
             raise ProvchainError("a1: prove failed")
