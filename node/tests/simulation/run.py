@@ -1,8 +1,9 @@
-"""Many seeds by hand: `python -m tests.simulation.run --seeds 1000 [--first 0] [--jobs 2] [--json]`.
+"""Many seeds by hand: `python -m tests.simulation.run --seeds 1000 [--first 0] [--jobs 2] [--into FILE]`.
 
 Progress goes to standard error. Exit code 1 when a seed finds something: what, and of the faults of its
 schedule those that it takes, in plain words, with the call that shows it again (`--only` says which faults of
-the seed's schedule are kept). An interrupted run says how far it came.
+the seed's schedule are kept). With `--into`, what the seeds showed is added to a JSON file, and an
+interrupted run is continued by the same call: it begins after the last seed that the file counts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
 
 from tests.simulation.invariants import InvariantError
 from tests.simulation.scenario import simulate
@@ -36,6 +39,12 @@ class Found:
     counts: Counter[str] = field(default_factory=Counter)
     runs_with: Counter[str] = field(default_factory=Counter)
     failures: list[int] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, known: dict[str, Any]) -> Found:
+        """What a file of results counts."""
+        values = {one.name: known[one.name] for one in fields(cls)}
+        return cls(**values | {name: Counter(known[name]) for name in ("counts", "runs_with")})
 
     def add(self, other: Found) -> None:
         """Count another run in."""
@@ -133,25 +142,39 @@ def main() -> int:
         "--only", type=_places, help="that one, with these faults of its schedule: 0,3,4 or none"
     )
     parser.add_argument("--jobs", type=int, default=1, help="processes that share the work")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.add_argument("--into", type=Path, help="a JSON file of results that is continued up to --seeds")
     given = parser.parse_args()
     if given.only is not None:
         told = explain(given.first, given.only)
         print(told)
         return 1 if "\n" in told else 0
+    before, pieces = Found(), []
+    if given.into is not None and given.into.exists():
+        known = json.loads(given.into.read_bytes())
+        before = Found.of(known)
+        pieces = known["pieces"]
+    first, seeds = given.first + before.seeds, given.seeds - before.seeds
     begun = time.monotonic()
-    total = sweep(given.first, given.seeds, given.jobs)
+    total = sweep(first, seeds, given.jobs) if seeds > 0 else Found()
     seconds = round(time.monotonic() - begun, 1)
-    if given.json:
-        about = {
-            "command": shlex.join(sys.orig_argv),
-            "python": platform.python_version(),
-            "seconds": seconds,
-        }
-        print(json.dumps({"bench": "simulation", **about, "first": given.first, **vars(total)}, indent=1))
-    else:
-        print(f"{total.seeds} seeds, {total.heights} heights, {len(total.failures)} failures, {seconds} s")
-    return 1 if total.failures or total.seeds < given.seeds else 0
+    print(f"{total.seeds} seeds, {total.heights} heights, {len(total.failures)} failures, {seconds} s")
+    before.add(total)
+    if given.into is not None and total.seeds:
+        pieces.append({"first": first, "seeds": total.seeds, "seconds": seconds})
+        given.into.write_text(_results(before, pieces), encoding="utf-8")
+    return 1 if before.failures or before.seeds < given.seeds else 0
+
+
+def _results(found: Found, pieces: list[dict[str, Any]]) -> str:
+    """What is kept of many runs, and how they were made."""
+    about = {
+        "bench": "simulation",
+        "command": shlex.join(sys.orig_argv),
+        "python": platform.python_version(),
+        "seconds": round(sum(piece["seconds"] for piece in pieces), 1),
+        "pieces": pieces,
+    }
+    return json.dumps({**about, **vars(found)}, indent=1) + "\n"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections import Counter
@@ -15,7 +16,7 @@ from tests.simulation.invariants import InvariantError
 from tests.simulation.mutants import SIMULATED, TOLD
 from tests.simulation.network import Weather
 from tests.simulation.planting import Mutant, planted
-from tests.simulation.run import batch, explain
+from tests.simulation.run import batch, explain, main
 from tests.simulation.scenario import simulate
 from tests.simulation.schedule import HABITS, SIZES, TWINS, Byzantine, Crash, Fault, Schedule, Storm, of_seed
 from tests.simulation.shrink import shrink
@@ -52,6 +53,19 @@ def test_storms_break_nothing(first: int) -> None:
     assert found.failures == [], explain(found.failures[0])
     assert found.runs_with >= USUAL
     assert found.later_rounds > BATCH // 4
+
+
+def test_results_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = tmp_path / "results.json"
+    for seeds in ("2", "5", "5"):
+        monkeypatch.setattr("sys.argv", ["run", "--seeds", seeds, "--into", str(kept)])
+        assert main() == 0
+    found = json.loads(kept.read_bytes())
+    assert [(piece["first"], piece["seeds"]) for piece in found["pieces"]] == [(0, 2), (2, 3)]
+    at_once = batch(0, 5)
+    assert found["counts"] == at_once.counts
+    assert found["runs_with"] == at_once.runs_with
+    assert (found["seeds"], found["heights"]) == (5, at_once.heights)
 
 
 def test_every_kind_of_network_and_of_misbehaviour_occurs() -> None:
