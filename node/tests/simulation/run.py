@@ -12,6 +12,7 @@ import argparse
 import json
 import platform
 import shlex
+import signal
 import sys
 import time
 from collections import Counter
@@ -26,7 +27,7 @@ from tests.simulation.scenario import simulate
 from tests.simulation.schedule import Schedule, of_seed
 from tests.simulation.shrink import shrink
 
-BATCH = 100
+BATCH = 20
 
 
 @dataclass
@@ -110,7 +111,10 @@ def sweep(first: int, seeds: int, jobs: int) -> Found:
     begun, total, said = time.monotonic(), Found(), 0.0
     end = first + seeds
     parts = [(at, min(BATCH, end - at)) for at in range(first, end, BATCH)]
-    with ProcessPoolExecutor(jobs) as pool:
+    # an interrupt is for this process: the others end with what they are at
+    with ProcessPoolExecutor(
+        jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    ) as pool:
         try:
             for found in pool.map(batch, *zip(*parts, strict=True)):
                 total.add(found)
@@ -122,7 +126,7 @@ def sweep(first: int, seeds: int, jobs: int) -> Found:
                     left = seconds / total.seeds * (seeds - total.seeds)
                     print(f"{total.seeds} of {seeds} seeds, {left:.0f} s to go", file=sys.stderr, flush=True)
         except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
             print(f"interrupted; go on with --first {first + total.seeds}", file=sys.stderr)
     return total
 

@@ -306,7 +306,7 @@ def _crash(chance: random.Random, at: int, who: str, *, once_signed: bool) -> li
     down = chance.choice((20, 100, 400, 1_200))
     crashes: list[Fault] = [Crash(at, who, chance.randint(0, 4 if once_signed else 60), down, once_signed)]
     if chance.random() < 0.2:
-        again = at + down + chance.randint(50, 300)
+        again = min(STORM_MS - 1, at + down + chance.randint(50, 300))
         crashes.append(Crash(again, who, chance.randint(0, 30), down, once_signed=False))
     return crashes
 

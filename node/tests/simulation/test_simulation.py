@@ -18,7 +18,18 @@ from tests.simulation.network import Weather
 from tests.simulation.planting import Mutant, planted
 from tests.simulation.run import batch, explain, main
 from tests.simulation.scenario import simulate
-from tests.simulation.schedule import HABITS, SIZES, TWINS, Byzantine, Crash, Fault, Schedule, Storm, of_seed
+from tests.simulation.schedule import (
+    HABITS,
+    SIZES,
+    STORM_MS,
+    TWINS,
+    Byzantine,
+    Crash,
+    Fault,
+    Schedule,
+    Storm,
+    of_seed,
+)
 from tests.simulation.shrink import shrink
 
 SEEDS = 500
@@ -75,6 +86,8 @@ def test_every_kind_of_network_and_of_misbehaviour_occurs() -> None:
         powers[len(schedule.powers)] += 1
         for fault in schedule.faults:
             habits.update(getattr(fault, "habits", ()))
+            # in the calm after the storm, nothing but the Byzantine goes wrong
+            assert getattr(fault, "at", 0) < STORM_MS and getattr(fault, "until", 0) <= STORM_MS
     assert all(powers[size] >= SEEDS // 100 for size in SIZES)
     assert all(habits[habit] >= SEEDS // 50 for habit in (*HABITS, TWINS))
 
