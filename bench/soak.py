@@ -1,15 +1,14 @@
 """Four validators under a steady load: whether memory, files and threads stay what they are. Prints JSON.
 
     python bench/soak.py --minutes 60 --rate 250 [--warm-up 15] [--snapshots BLOCKS]
+    python bench/soak.py --judge bench/results/soak.json
 
 A network of processes on loopback takes `--rate` transactions a second, spread over its nodes; an object with
 its proof is read and the metrics are fetched meanwhile. Every five seconds each node's memory, open files,
 threads and folder are looked at (proc(5): anonymous memory is the process's own; file pages, what it maps).
 
-The verdict is "flat" when, after the warm-up, for every node: the least-squares line through its anonymous
-memory rises by at most `--most` MiB an hour, and it has no more threads, and no more open files, than four
-above what it had at the end of the warm-up. "grows" names what does. A line through a short run is
-mostly noise: an hour is what the bound is meant for.
+The verdict, and the rule that it follows, are those of `bench.loopback.flat`; `--judge FILE` gives it anew
+for a result that is there already, whose minutes it tells.
 """
 
 from __future__ import annotations
@@ -19,15 +18,14 @@ import asyncio
 import contextlib
 import json
 import os
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.loopback.flat import LEAST_MINUTES, judge
 from bench.loopback.http import UnixRpc
 from bench.loopback.provnode import Provnode
 from bench.loopback.steady import Minute, Steady
@@ -37,28 +35,19 @@ from provchain.provision.go import ensure_library
 
 _LOOK_SECONDS = 5.0
 _READ_SECONDS = 1.0
-_SPARE = 4
 _MIB = 2**20
+_VITALS = ("anonymous", "file", "descriptors", "threads", "disk")
 
 
 @dataclass
 class Watched:
-    """A node and what was seen of it, with the seconds since the beginning."""
+    """A node and what was seen of it in this minute."""
 
     name: str
     socket: Path
     pid: int
     folder: Path
-    seen: list[tuple[float, Vitals]] = field(default_factory=list)
-
-    def after(self, seconds: float) -> list[tuple[float, Vitals]]:
-        """What was seen from then on."""
-        return [(at, one) for at, one in self.seen if at >= seconds]
-
-    def slope(self, since: float, what: Callable[[Vitals], int]) -> float:
-        """The least-squares slope of a size, in MiB an hour."""
-        times, values = zip(*[(at, what(one)) for at, one in self.after(since)], strict=True)
-        return statistics.linear_regression(times, values).slope * 3600 / _MIB
+    seen: list[Vitals] = field(default_factory=list)
 
 
 @dataclass
@@ -71,7 +60,6 @@ class Soak:
 
     async def run(self, seconds: float) -> None:
         """Load and look. Raises OSError when a node is gone."""
-        self._began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             beside = [group.create_task(one) for one in (self._look(), self._read(), self._tell())]
             await self.load.run(seconds)
@@ -82,7 +70,7 @@ class Soak:
         while True:
             for node in self.nodes:
                 found = await asyncio.to_thread(look, node.pid, node.folder)
-                node.seen.append((time.monotonic() - self._began, found))
+                node.seen.append(found)
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _read(self) -> None:
@@ -117,7 +105,10 @@ class Soak:
 
 def _minute(minute: Minute, height: int, interval: float, nodes: list[Watched]) -> dict[str, object]:
     p50, p99 = minute.percentile(50), minute.percentile(99)
-    last = [node.seen[-1][1] for node in nodes]
+    # the most that was seen
+    seen = {name: [max(getattr(one, name) for one in node.seen) for node in nodes] for name in _VITALS}
+    for node in nodes:
+        node.seen.clear()
     return {
         "height": height,
         "committed": minute.committed,
@@ -127,36 +118,11 @@ def _minute(minute: Minute, height: int, interval: float, nodes: list[Watched]) 
         "block_interval_seconds": round(interval, 3),
         "latency_seconds": {"p50": round(p50, 3), "p99": round(p99, 3)},
         "latency_intervals": {"p50": round(p50 / interval, 2), "p99": round(p99 / interval, 2)},
-        "anonymous_mib": [round(one.anonymous / _MIB, 1) for one in last],
-        "file_mib": [round(one.file / _MIB, 1) for one in last],
-        "descriptors": [one.descriptors for one in last],
-        "threads": [one.threads for one in last],
-        "disk_mib": [round(one.disk / _MIB) for one in last],
-    }
-
-
-def verdict(nodes: list[Watched], warm_up: float, most: float) -> dict[str, object]:
-    """Slopes in MiB an hour after `warm_up` seconds, and by the rule above whether that is flat."""
-    growing = []
-    slopes: dict[str, dict[str, float]] = {}
-    for node in nodes:
-        found = {
-            "anonymous": round(node.slope(warm_up, lambda one: one.anonymous), 2),
-            "file": round(node.slope(warm_up, lambda one: one.file), 2),
-        }
-        slopes[node.name] = found
-        first, last = node.after(warm_up)[0][1], node.seen[-1][1]
-        if found["anonymous"] > most:
-            growing.append(f"{node.name}: anonymous memory by {found['anonymous']} MiB an hour")
-        for what in ("descriptors", "threads"):
-            before, now = getattr(first, what), getattr(last, what)
-            if now > before + _SPARE:
-                growing.append(f"{node.name}: {what} from {before} to {now}")
-    return {
-        "slope_mib_per_hour": slopes,
-        "allowed_mib_per_hour": most,
-        "verdict": "grows" if growing else "flat",
-        "growing": growing,
+        "anonymous_mib": [round(size / _MIB, 1) for size in seen["anonymous"]],
+        "file_mib": [round(size / _MIB, 1) for size in seen["file"]],
+        "descriptors": seen["descriptors"],
+        "threads": seen["threads"],
+        "disk_mib": [round(size / _MIB) for size in seen["disk"]],
     }
 
 
@@ -174,7 +140,7 @@ def _soak(network: Provnode, options: argparse.Namespace, warm_up: float) -> dic
         "provider": options.provider,
         "snapshot_interval": options.snapshots,
         "committed": load.committed,
-        **verdict(nodes, warm_up * 60, options.most),
+        **judge(soak.minutes, warm_up, options.most),
         "each_minute": soak.minutes,
     }
 
@@ -190,9 +156,17 @@ def main() -> None:
     parser.add_argument("--interval", type=int, default=1_000, help="block interval in milliseconds")
     parser.add_argument("--provider", default="native", choices=["native", "openssl"])
     parser.add_argument("--snapshots", type=int, default=0, help="blocks between state snapshots; 0: none")
+    parser.add_argument("--judge", type=Path, metavar="FILE", help="judge this result instead of a new run")
     options = parser.parse_args()
+    if options.judge is not None:
+        told = json.loads(options.judge.read_text(encoding="utf-8"))
+        found = judge(told["each_minute"], told["warm_up_minutes"], options.most)
+        print(json.dumps(found, ensure_ascii=False))
+        sys.exit(found["verdict"] != "flat")
     about = environment()
     warm_up = options.minutes / 4 if options.warm_up is None else options.warm_up
+    if int(options.minutes) - warm_up <= LEAST_MINUTES:
+        parser.error(f"--minutes: too few, needed: more than {LEAST_MINUTES} after the warm-up")
     os.environ["PROVNODE_LIBPROVSM"] = str(ensure_library(ROOT / "node" / "packaging" / "provsm.py"))
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         network = Provnode(
