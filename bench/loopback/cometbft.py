@@ -10,11 +10,12 @@ import http.client
 import json
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tests.support.network import free_ports
 
@@ -64,6 +65,7 @@ class CometBft:
     name: str = "cometbft"
     processes: Processes = field(init=False)
     _asked: http.client.HTTPConnection | None = None
+    _asking: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.processes = Processes(self.root)
@@ -141,16 +143,20 @@ class CometBft:
 
     def _get(self, method: str, **params: object) -> dict[str, Any]:
         query = "&".join(f"{key}={value}" for key, value in params.items())
-        if self._asked is None:
-            self._asked = http.client.HTTPConnection("127.0.0.1", self._rpc[0], timeout=30)
-        try:
-            self._asked.request("GET", f"/{method}?{query}")
-            found: dict[str, Any] = json.load(self._asked.getresponse())["result"]
-        except (OSError, http.client.HTTPException) as error:
-            self._asked.close()
-            self._asked = None
-            raise OSError(str(error)) from error
-        return found
+        # the height is watched from a thread of its own
+        with self._asking:
+            if self._asked is None:
+                self._asked = http.client.HTTPConnection("127.0.0.1", self._rpc[0], timeout=30)
+            try:
+                self._asked.request("GET", f"/{method}?{query}")
+                found: dict[str, Any] = json.load(self._asked.getresponse())
+            except (OSError, http.client.HTTPException) as error:
+                self._asked.close()
+                self._asked = None
+                raise OSError(str(error)) from error
+        if "result" not in found:
+            raise OSError(f"{method}: {found.get('error')}")
+        return cast(dict[str, Any], found["result"])
 
 
 def _sent_at(tx: bytes) -> float:
