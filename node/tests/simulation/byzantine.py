@@ -137,10 +137,11 @@ class Liar(Replica):
     def _unsound(self, raw: bytes) -> bytes:
         block = wire.decode_block(raw)
         header, certificate = block.header, block.last_commit
-        if certificate is not None and self.random.random() < 0.2:
-            # its parent was decided by these, it says
-            names = (entry.validator for entry in certificate.signatures)
-            certificate = replace(certificate, signatures=tuple(CommitSig(name, bytes(32)) for name in names))
+        if certificate is not None and self.random.random() < 0.4:
+            # its parent was decided by this one alone, or by these, it says
+            few = certificate.signatures[:1]
+            forged = tuple(CommitSig(entry.validator, bytes(32)) for entry in certificate.signatures)
+            certificate = replace(certificate, signatures=self.random.choice((few, forged)))
             header = replace(header, last_commit_hash=wire.certificate_hash(certificate))
             return wire.encode_block(wire.Block(header, block.txs, certificate))
         header = self.random.choice(

@@ -147,13 +147,14 @@ DRIVEN = (
         "ledger.certificates",
         "    if power < validators.quorum:\n",
         "    if not power:\n",
-        first=122,
+        first=190,
     ),
     Mutant(
         "signatures of a certificate are not verified",
         "ledger.certificates",
         "        if not held:\n",
         "        if False:\n",
+        first=71,
     ),
     Mutant(
         "signatures of votes are not verified",
@@ -201,8 +202,8 @@ DRIVEN = (
     Mutant(
         "transactions are not passed on",
         "net.gossip",
-        "            self._outbox.setdefault(source, []).extend(txs)\n",
-        "            pass\n",
+        "self._peers.broadcast(body, urgent=False, but=source)",
+        "pass",
         first=26,
     ),
 )
