@@ -49,6 +49,12 @@ def test_sudo_is_configured_soundly(name: str, facts: dict[str, Any], spec: Chai
     assert {"use_pty": True} in defaults, f"{name}: commands run on the caller's own terminal"
 
 
+def test_a_program_gets_all_that_it_asks_for_through_sudo(name: str, network: Network) -> None:
+    """Also when it is slow to read: sudo that records output would lose what does not fit into a pipe."""
+    script = "sudo -n head -c 300000 /dev/zero | (sleep 0.5; wc -c)"
+    assert network.host(name).run(script).stdout.strip() == "300000"
+
+
 @pytest.fixture(scope="module")
 def asked(network: Network) -> dict[str, dict[str, int]]:
     """Return whom each host asks for the time, with the record of the last eight answers (octal bits)."""
