@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=20, help="length of each load")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--interval", type=int, default=1_000, help="block interval in milliseconds")
-    parser.add_argument("--in-flight", type=int, default=5_000, help="transactions that wait at a time")
+    parser.add_argument("--in-flight", type=int, default=8_000, help="transactions that wait at a time")
     parser.add_argument("--provider", default="openssl", choices=sorted(_MOST), help="of cryptography")
     parser.add_argument("--alone", action="store_true", help="leave CometBFT out")
     parser.add_argument("--signed", type=int, help="transactions signed in advance for a second of load")
