@@ -95,7 +95,7 @@ def hosts(network: str) -> set[str]:
 
 def in_use() -> bool:
     """Return whether any host of any network has a group."""
-    return any((mount / _ROOT).is_dir() and any((mount / _ROOT).iterdir()) for mount, _ in hierarchies())
+    return any(path.is_dir() for mount, _ in hierarchies() for path in (mount / _ROOT).glob("*"))
 
 
 def _remove(folder: Path) -> None:

@@ -54,6 +54,9 @@ def test_what_somebody_else_set_since_is_left_alone(limit: Path) -> None:
 def test_a_host_of_any_network_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroup, "hierarchies", lambda: [(tmp_path, True)])
     assert not cgroup.in_use()
+    (tmp_path / "provchain").mkdir()
+    (tmp_path / "provchain" / "cgroup.procs").touch()  # the kernel's own, in every group
+    assert not cgroup.in_use()
     group = tmp_path / "provchain" / "other" / "v1"
     group.mkdir(parents=True)
     assert cgroup.in_use()
