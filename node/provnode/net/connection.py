@@ -7,14 +7,13 @@ overtakes the rest (transactions, blocks for a peer that was away).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from provnode.net.errors import NetError, StreamError
+from provnode.net.errors import StreamError
 from provnode.net.events import log_event
 from provnode.net.limits import Bucket
 from provnode.net.stream import Stream
@@ -99,9 +98,11 @@ class Connection:
         finally:
             for task in (sender, receiver):
                 task.cancel()
-            with contextlib.suppress(NetError, asyncio.CancelledError):
+            try:
+                # theirs are given back: an error here is that this task is cancelled, which must not get lost
                 await asyncio.gather(sender, receiver, return_exceptions=True)
-            await self.stream.close()
+            finally:
+                await self.stream.close()
 
     def close(self) -> None:
         """End the connection; `run` then returns."""
