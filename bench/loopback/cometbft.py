@@ -9,6 +9,7 @@ import hashlib
 import http.client
 import json
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -75,6 +76,7 @@ class CometBft:
 
     def start(self) -> None:
         """Make a new chain and start its nodes."""
+        shutil.rmtree(self.root / "nodes", ignore_errors=True)
         self._cometbft("testnet", "--v", str(self.count), "--o", str(self.root / "nodes"))
         homes = [self.root / "nodes" / f"node{n}" for n in range(self.count)]
         ids = [self._cometbft("show-node-id", "--home", str(home)).strip() for home in homes]
