@@ -32,6 +32,7 @@ from provnode.storage.store import Store
 
 T = TypeVar("T")
 _RECORD = 16 * 1024
+_BLOCK_BYTES = 6 * 1024 * 1024
 
 
 class _Clock:
@@ -67,6 +68,7 @@ def phases(root: Path, provider_name: str, nodes: int, count: int = 2_000) -> di
     """Microseconds a transaction and node, from the transactions signed in `root`, in a block of `count`."""
     provider, genesis = get_provider(provider_name), load_genesis(root / "genesis.json")
     signed = msgspec.msgpack.decode((root / "transactions").read_bytes())
+    count = min(count, _BLOCK_BYTES // len(signed[0][1]))  # one message and one block take them
     before, raws = ([raw for _, raw in signed[at : at + count]] for at in (0, count))
     clock, now = _Clock(), time.time_ns() // 1_000_000
     with tempfile.TemporaryDirectory(dir=root) as folder:
