@@ -173,7 +173,7 @@ def _results(found: Found, pieces: list[dict[str, Any]]) -> str:
     """What is kept of many runs, and how they were made."""
     about = {
         "bench": "simulation",
-        "command": shlex.join(sys.orig_argv),
+        "command": shlex.join(["python", "-m", "tests.simulation.run", *sys.argv[1:]]),
         "python": platform.python_version(),
         "seconds": round(sum(piece["seconds"] for piece in pieces), 1),
         "pieces": pieces,
