@@ -14,7 +14,6 @@ from provnode import wire
 from provnode.core.types import Certificate, Proposal, Validator, ValidatorSet, Vote, VoteType
 from provnode.ledger.app import MAX_AHEAD_MS, Committed
 from provnode.ledger.changes import parse_membership
-from provnode.ledger.errors import NotFoundError
 from provnode.ledger.genesis import Genesis
 from provnode.ledger.membership import Action, Change
 from provnode.ledger.misconduct import parse_misconduct
@@ -153,25 +152,32 @@ class Witness:
         told = self._acknowledged.get(node.address, 0)
         if node.height < told:
             raise InvariantError(f"{node.address} forgot height {told}, which it had acknowledged")
+        if node.name not in self.faulty:
+            # it may have ended between a commit and the word of it, and so may all who had committed
+            for height in range(self.height + 1, node.height + 1):
+                self._look(node, height)
 
     def saw_commit(self, node: Replica, committed: Committed) -> None:
-        """Agreement, validity, durability, and a certificate that convinces a stranger."""
-        try:
-            raw, certificate = node.ledger.stored_block(committed.height)
-        except NotFoundError:
+        """What a node acknowledges is on its disk, and holds."""
+        if node.store.height() < committed.height:
             raise InvariantError(
                 f"{node.address} acknowledged height {committed.height} before it was on the disk"
-            ) from None
+            )
         self._acknowledged[node.address] = committed.height
-        if node.name in self.faulty:
-            return
-        height = committed.height
+        if node.name not in self.faulty:
+            self._look(node, committed.height)
+            if committed.block_id != self.decided[committed.height].block_id:
+                raise InvariantError(f"{node.address} names another block at height {committed.height}")
+
+    def _look(self, node: Replica, height: int) -> None:
+        """Agreement, validity, and a certificate that convinces a stranger."""
+        raw, certificate = node.ledger.stored_block(height)
         decided = self.decided.get(height)
         if decided is None:
             if height != self.height + 1:
                 raise InvariantError(f"{node.address} committed height {height} without its parent")
             decided = self._judge(node, raw)
-        if (raw, committed.block_id) != (decided.raw, decided.block_id):
+        if raw != decided.raw:
             raise InvariantError(f"{node.address} committed another block at height {height}")
         if not self._certifies(certificate, height):
             raise InvariantError(f"{node.address} committed height {height} without a certificate")

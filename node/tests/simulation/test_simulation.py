@@ -66,6 +66,10 @@ def test_storms_break_nothing(first: int) -> None:
     assert found.later_rounds > BATCH // 4
 
 
+def test_a_block_counts_also_when_all_who_committed_it_ended_before_they_could_say_so() -> None:
+    simulate(of_seed(3506).only((3, 10, 12, 13, 14, 15)))
+
+
 def test_results_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = tmp_path / "results.json"
     for seeds in ("2", "5", "5"):
