@@ -126,6 +126,7 @@ def sweep(first: int, seeds: int, jobs: int) -> Found:
                     left = seconds / total.seeds * (seeds - total.seeds)
                     print(f"{total.seeds} of {seeds} seeds, {left:.0f} s to go", file=sys.stderr, flush=True)
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # `timeout` sends two
             pool.shutdown(cancel_futures=True)
             print(f"interrupted; go on with --first {first + total.seeds}", file=sys.stderr)
     return total
