@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,11 @@ def propose_twice(net: LocalNetwork, name: str) -> None:
 
     def send(proposal: Proposal, block: bytes) -> None:
         honest(proposal, block)
-        tell(node, wire.ProposalMsg(author.proposal(b"x" * 32, proposal.height, proposal.round), b"no block"))
+        decoded = wire.decode_block(block)
+        later = replace(decoded, header=replace(decoded.header, time_ms=decoded.header.time_ms + 1))
+        raw = wire.encode_block(later)
+        other = author.proposal(wire.decode_block(raw).block_id, proposal.height, proposal.round)
+        tell(node, wire.ProposalMsg(other, raw))
 
     node.gossip.send_proposal = send  # type: ignore[method-assign] # this node is made to misbehave
 
