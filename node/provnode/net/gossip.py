@@ -138,7 +138,7 @@ class Gossip:
         )
 
     def check_hello(self, peer: str, body: bytes) -> None:
-        """Refuse a peer of another chain or of an incompatible version (another major number)."""
+        """Refuse a peer of another chain or of an incompatible version (see `_line`)."""
         hello = check_hello(peer, body, self._genesis_hash, self._network, self._version)
         # its status follows: until then it is asked for nothing older
         self.sync.note(peer, hello.height, oldest=hello.height)
@@ -345,7 +345,7 @@ class Gossip:
 
 
 def check_hello(peer: str, body: bytes, genesis_hash: bytes, network: str, version: str) -> wire.Hello:
-    """The first message of a peer of the same chain and major version. Raises NetError for any other."""
+    """The first message of a peer of the same chain and line of versions. Raises NetError for any other."""
     hello = decode_message(body)
     if not isinstance(hello, wire.Hello):
         raise ProtocolError("hello", "the first message is no hello")
@@ -355,9 +355,15 @@ def check_hello(peer: str, body: bytes, genesis_hash: bytes, network: str, versi
             f"{peer!r} follows {hello.network!r} {hello.genesis_hash.hex()}, "
             f"allowed: {network!r} {genesis_hash.hex()}",
         )
-    if hello.version.split(".")[0] != version.split(".", maxsplit=1)[0]:
+    if _line(hello.version) != _line(version):
         raise NetError("version", f"{peer!r} has version {hello.version!r}, this is {version!r}")
     return hello
+
+
+def _line(version: str) -> list[str]:
+    """What versions that understand one another have in common (semver.org, clause 4: 0.y changes anything)."""
+    major, _, rest = version.partition(".")
+    return [major] if major != "0" else [major, rest.partition(".")[0]]
 
 
 def _batches(txs: Sequence[bytes]) -> list[list[bytes]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -12,6 +13,8 @@ import pytest
 from provnode import __version__, wire
 from provnode.core.types import Certificate, CommitSig, Proposal, Vote, VoteType
 from provnode.net.connection import PeerLimits, frame, read_frame
+from provnode.net.errors import NetError
+from provnode.net.gossip import check_hello
 from provnode.net.tls import Peer, Stream, StreamError, open_tls
 from provnode.ops.node import Node
 from tests.support.network import LocalNetwork, local_network
@@ -72,6 +75,23 @@ def test_a_peer_of_another_chain_network_or_version_is_turned_away(tmp_path: Pat
         await stream.close()
 
     scenario(tmp_path, action)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "fits"),
+    [
+        ("1.2.0", "1.3.1", True),
+        ("1.2.0", "2.2.0", False),
+        ("0.1.0", "0.1.9", True),
+        ("0.1.0", "0.2.0", False),
+        ("0.1.0", "1.1.0", False),
+    ],
+)
+def test_versions_of_one_line_understand_each_other(theirs: str, ours: str, fits: bool) -> None:
+    said = wire.encode_message(wire.Hello(bytes(32), "test", 0, theirs))
+    refusal = contextlib.nullcontext() if fits else pytest.raises(NetError, match=theirs)
+    with refusal:
+        assert check_hello("v4", said, bytes(32), "test", ours).version == theirs
 
 
 def test_a_node_of_the_network_that_is_no_configured_peer_is_turned_away(tmp_path: Path) -> None:

@@ -177,6 +177,20 @@ def inbox(_: Path) -> None:
     assert (len(box.votes), len(box.proposals), len(box.blocks)) == (20_000, 64, 4)
 
 
+def proposals_of_peer(_: Path) -> None:
+    box = Inbox()
+    for number in range(9):
+        box.put_proposal(ProposalFrom("v2", Proposal(1, number, -1, b"", "v2"), b"b"))
+    assert len(box.proposals) == 8
+
+
+def proposals_bytes(_: Path) -> None:
+    box = Inbox()
+    for number, size in enumerate([16 * MIB] * 4 + [1]):
+        box.put_proposal(ProposalFrom(f"peer-{number}", Proposal(1, number, -1, b"", "v2"), bytes(size)))
+    assert len(box.proposals) == 4
+
+
 def rounds_ahead(_: Path) -> None:
     machine = Machine(FOUR, "v1", 1, Params(1, 1, 1))
     for round_ in range(20):
@@ -338,6 +352,17 @@ def body_bytes(_: Path) -> None:
     assert asked(most + 1, most + 1).startswith(b"HTTP/1.1 413")
 
 
+def least_body_bytes(_: Path) -> None:
+    most = MIB + 64 * 1024
+    assert asked(most, most, max_tx_bytes=MIB // 4) == b"HTTP/1.1 200 "
+    assert asked(most + 1, most + 1, max_tx_bytes=MIB // 4).startswith(b"HTTP/1.1 413")
+
+
+def bodies_together(_: Path) -> None:
+    # what so many mean is tried with fewer: `test_rpc_bodies`
+    assert RpcLimits().bodies == 128 * MIB
+
+
 # the document's words, and what shows them
 STATED: dict[str, Callable[[Path], None]] = {
     "frames of 17 MiB": frames,
@@ -348,6 +373,8 @@ STATED: dict[str, Callable[[Path], None]] = {
     "queue of 48 MiB": queue,
     "shut out for 30 s": ban,
     "20,000 votes, 64 proposals and 4 answers of blocks": inbox,
+    "of proposals 8 a peer": proposals_of_peer,
+    "64 MiB with their blocks": proposals_bytes,
     "votes of up to 16 rounds ahead": rounds_ahead,
     "64 pieces": pool,
     "8 of one validator": of_one,
@@ -362,6 +389,8 @@ STATED: dict[str, Callable[[Path], None]] = {
     "15 s a request": seconds_a_request,
     "32 levels of JSON": levels,
     "twice a transaction's size": body_bytes,
+    "at least 1 MiB": least_body_bytes,
+    "requests of 128 MiB together": bodies_together,
 }
 
 
