@@ -102,6 +102,8 @@ DROPINS: dict[str, Callable[[Lines], list[dict[str, Any]]]] = {
         "/etc/sudoers.d/60-provchain-baseline", _sudo, mode="0440", validate="/usr/sbin/visudo -cf %s"
     ),
     "sysctl": _file("/etc/sysctl.d/60-provchain.conf", _equals),
+    # of all lines that set rights, the last counts, whatever tmpfiles.d(5) says of the first (systemd 252)
+    "tmpfiles": _file("/etc/tmpfiles.d/zz-provchain.conf", lambda key, value: f"z {key} {value} - - - -"),
 }
 """The files whose lines rules share, by the word that an Entry names."""
 EDITED = {

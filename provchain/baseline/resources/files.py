@@ -9,7 +9,7 @@ from pydantic import Field
 
 from provchain.baseline.facts import Facts, Probe, UnknownError, attributes
 from provchain.baseline.observation import Observation, judged, not_applicable
-from provchain.baseline.resources.base import Fix, Resource, Step, Target
+from provchain.baseline.resources.base import Entry, Fix, Resource, Step, Target
 from provchain.baseline.values import Values
 
 Name = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_.-]{0,31}$")]
@@ -52,6 +52,8 @@ class File(Resource):
     """What it means if nothing is there."""
     hidden: bool = False
     """Only root can look at it."""
+    booted: bool = False
+    """The distribution gives it more rights at each boot, by tmpfiles.d(5): a fix has the last word there."""
 
     @property
     def _probe(self) -> Probe:
@@ -83,4 +85,5 @@ class File(Resource):
             "owners": list(self.owners),
             "groups": list(self.groups),
         }
-        return (Step("attributes", step),)
+        boot = (Entry("tmpfiles", self.path, self.mode),) if self.booted else ()
+        return (*boot, Step("attributes", step))

@@ -74,6 +74,24 @@ def test_a_plan_can_be_limited_to_rules() -> None:
     assert sshd.parameters["content"] == fixes.HEAD + "maxauthtries 4\n"
 
 
+def test_what_the_distribution_widens_at_boot_is_said_there_too() -> None:
+    settings = fixes.plan(CATALOG.profiles["mlps3"], HOSTS["container"], ["journal-files"])
+    assert [setting.item() for setting in settings] == [
+        {
+            "kind": "file",
+            "path": "/etc/tmpfiles.d/zz-provchain.conf",
+            "content": fixes.HEAD + "z /var/log/journal/* 2750 - - - -\n",
+        },
+        {
+            "kind": "attributes",
+            "path": "/var/log/journal/*",
+            "most": "2750",
+            "owners": ["root"],
+            "groups": ["systemd-journal", "auditadm", "root"],
+        },
+    ]
+
+
 def test_the_bastion_forwards_and_nobody_else() -> None:
     for host, value in (("bastion", "local"), ("validator", "no")):
         settings = fixes.plan(CATALOG.profiles["mlps3"], HOSTS[host])
