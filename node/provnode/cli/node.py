@@ -252,7 +252,7 @@ async def _joined(setup: Setup, stopped: asyncio.Event) -> bool:
 
 
 def _spare_the_heap() -> None:
-    """Give the memory of large blocks back once they are done; glibc's heaps keep it behind what still lives."""
+    """Give large allocations back once they are done: a heap of glibc keeps them below what still lives."""
     libc = ctypes.CDLL(None)
     for option, value in _HEAPS.items():
         libc.mallopt(option, value)

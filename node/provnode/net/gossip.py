@@ -361,7 +361,7 @@ def check_hello(peer: str, body: bytes, genesis_hash: bytes, network: str, versi
 
 
 def _line(version: str) -> list[str]:
-    """What versions that understand one another have in common (semver.org, clause 4: 0.y changes anything)."""
+    """What versions that understand one another have in common (semver.org, clause 4: 0.y may change all)."""
     major, _, rest = version.partition(".")
     return [major] if major != "0" else [major, rest.partition(".")[0]]
 
