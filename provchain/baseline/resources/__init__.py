@@ -28,7 +28,7 @@ from provchain.baseline.resources.plan import PlanCheck
 from provchain.baseline.resources.rsyslog import Rsyslog
 from provchain.baseline.resources.services import AnyService, Packages, Service, UnitProperty
 from provchain.baseline.resources.session import Banner, Session
-from provchain.baseline.resources.sshd import Sshd
+from provchain.baseline.resources.sshd import Sshd, SshOffer
 from provchain.baseline.resources.sudo import SudoDefault, SudoRights
 from provchain.baseline.resources.systemd import SystemdOption
 from provchain.baseline.resources.upkeep import Intact, Kernel, NothingAt, Recent, Repositories, Updates
@@ -67,6 +67,7 @@ Check = Annotated[
     | Session
     | Sockets
     | Sshd
+    | SshOffer
     | Stray
     | SudoDefault
     | SudoRights

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from provchain.baseline.facts import Facts, Probe, command
+from provchain.baseline.facts import SSH_OFFERS, Facts, Probe, command
 from provchain.baseline.observation import Observation, judged
 from provchain.baseline.resources.base import Entry, Fix, Resource, Target
 from provchain.baseline.values import Expect, Values
@@ -36,6 +36,31 @@ class Sshd(Resource):
     def fixes(self, values: Values, target: Target) -> tuple[Fix, ...]:
         value = self.expect.value(values)
         return () if value is None else (Entry("sshd", self.option, value),)
+
+
+class SshOffer(Resource):
+    """``ssh_offer``: what the running server offers to anybody before a login, seen from outside.
+
+    It tells what ``sshd -T`` can't: a server that was not restarted since its configuration changed, and one
+    that another program put before it. Words that only announce extensions are no algorithms (RFC 8308, 2.1;
+    the ``kex-strict-`` words of OpenSSH's PROTOCOL, 1.10).
+    """
+
+    resource: Literal["ssh_offer"]
+    offer: Literal["kex", "host_key", "cipher", "mac", "auth"]
+    expect: Expect
+
+    def probes(self, target: Target) -> tuple[Probe, ...]:
+        return (SSH_OFFERS,)
+
+    def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
+        offered = [word for word in facts.offered(f"ssh.{self.offer}") if not word.startswith(_ANNOUNCED)]
+        found = ",".join(offered)
+        wanted = f"{self.offer} {self.expect.text(values)}"
+        return judged(self.expect.fits(found, values), wanted, f"{self.offer} offered: {found or 'nothing'}")
+
+
+_ANNOUNCED = ("ext-info-", "kex-strict-")
 
 
 def effective(text: str) -> dict[str, str]:
