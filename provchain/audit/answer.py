@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from provchain.audit.looks import MOST_LINES, Kind, Look
-from provchain.baseline.facts import Output, Status
+from provchain.audit.looks import FAILED, MOST_LINES, SUCCEEDED, Kind, Look, inside, start, walked
+from provchain.baseline.facts import Output, Probe, Status
 
 MOST_REASON = 200
 _TIMED_OUT = (124, 137)
@@ -17,7 +17,8 @@ _NO_SUDO = re.compile(
     re.M,
 )
 _QUOTED = re.compile(r"'([^'\\]*)'( -> .*)?")
-_COMPLAINT = re.compile(r"(?:(?:/usr)?/bin/)?(?:grep: |stat: cannot statx? ')(.+?)'?: ([^:]*)")
+_COMPLAINT = re.compile(r"(?:(?:/usr)?/bin/)?(?:grep: |find: '|stat: cannot statx? ')(.+?)'?: ([^:]*)")
+_NOT_THERE = ("No such file or directory", "Not a directory")
 
 
 class AnswerError(Exception):
@@ -39,18 +40,10 @@ def parse(looks: Sequence[Look], nonce: str, out: bytes, err: bytes) -> dict[str
     Files and paths that a pattern matched come under their own names as well. Probes that the host said
     nothing of are left out, and so are unknown.
     """
-    frames = _frames(looks, nonce, out, err)
+    read = {Kind.RUN: _ran, Kind.STAT: _told, Kind.READ: _read}
     outputs: dict[str, Output] = {}
-    for number, frame in frames.items():
-        look = looks[number]
-        if look.kind == Kind.RUN:
-            outputs[look.probes[0]] = _ran(look, frame)
-        elif look.kind == Kind.STAT:
-            outputs |= _told(look, frame)
-        elif look.kind == Kind.FIND_STAT:
-            outputs |= _found(look, frame)
-        elif look.kind in (Kind.READ, Kind.FIND_READ) and number - 1 in frames:
-            outputs |= _read(look, frames[number - 1], frame)
+    for number, frame in _frames(looks, nonce, out, err).items():
+        outputs |= read[looks[number].kind](looks[number], frame)
     return outputs
 
 
@@ -106,73 +99,85 @@ def _ended(look: Look, frame: Frame) -> Output | None:
     if look.root and frame.code in (1, 127) and not frame.out and (no := _NO_SUDO.search(frame.err)):
         return Output(Status.DENIED, frame.code, _first_words(frame.err[no.start() :].encode()))
     if "timeout: failed to run command" in frame.err:
-        gone = frame.code == 127 and "No such file or directory" in frame.err
-        # a tool of ours that is missing says nothing of the files that it was to look at
-        missing = gone and look.kind == Kind.RUN
-        return Output(Status.MISSING if missing else Status.DENIED, frame.code, f"no {look.argv[0]}" * gone)
+        # a tool of ours that is missing says nothing of what it was to look at
+        missing = frame.code == 127 and "No such file or directory" in frame.err
+        return Output(Status.DENIED, frame.code, f"no {look.argv[0]}" * missing)
+    said = _complaints(frame)
+    tools = {look.argv[n + 1] for n, word in enumerate(look.argv) if word == "-exec"}
+    if look.kind != Kind.RUN and (gone := min(tools & set(said), default="")):
+        return Output(Status.DENIED, frame.code, f"{gone}: {said[gone]}")
     return None
 
 
-def _ran(look: Look, frame: Frame) -> Output:
+def _ran(look: Look, frame: Frame) -> dict[str, Output]:
+    """What each command printed, and whether it ended well."""
     failed = _ended(look, frame)
-    return failed or Output(Status.SEEN, frame.code or 0, frame.out.decode("utf-8", "replace"))
+    said = _complaints(frame)
+    # text, mark, text, mark … and what comes after the last
+    parts = frame.out.split(b"\0")
+    ends = dict(zip(look.probes, zip(parts[::2], parts[1:-1:2], strict=False), strict=False))
+    outputs: dict[str, Output] = {}
+    for probe in look.probes:
+        text, mark = ends.get(probe, (b"", b""))
+        if mark not in (SUCCEEDED, FAILED):
+            # it did not come to its end, or printed what no text is; of what follows, nothing can be told
+            lost = failed or Output(Status.DENIED, 0, "what it printed is no text")
+            return outputs | {one.id: lost for one in look.probes if one.id not in outputs}
+        outputs[probe.id] = _one(probe, text, mark, said)
+    if len(parts) > 2 * len(look.probes) + 1:
+        return dict.fromkeys(outputs, Output(Status.DENIED, 0, "more was printed than was asked"))
+    return outputs
+
+
+def _one(probe: Probe, text: bytes, mark: bytes, said: Mapping[str, str]) -> Output:
+    reason = said.get(probe.argv[0])
+    if mark == FAILED and not text and reason:
+        return _missing(reason)  # the command itself could not be run
+    return Output(Status.SEEN, int(mark == FAILED), text.decode("utf-8", "replace"))
 
 
 def _told(look: Look, frame: Frame) -> dict[str, Output]:
-    """Attributes of named paths: a line of output or a word of complaint for each."""
+    """Attributes of named paths, and of what patterns match, all together and each."""
     failed = _ended(look, frame)
-    rows, _ = _rows(frame)
-    said = _complaints(frame)
-    paths = [probe.partition(":")[2] for probe in look.probes]
-    return {
-        f"stat:{path}": Output(Status.SEEN, 0, rows[path] + "\n")
-        if path in rows
-        else failed or _missing(said.get(path))
-        for path in paths
-    }
+    rows = _Rows(look, frame)
+    outputs: dict[str, Output] = {}
+    for probe in look.probes:
+        found = rows.matching(probe.path)
+        outputs |= {f"stat:{path}": Output(Status.SEEN, 0, f"{row}\n") for path, row in found.items()}
+        if "*" in probe.path:
+            whole = Output(Status.SEEN, 0, "".join(f"{row}\n" for row in found.values()))
+            walled = failed or rows.walled(probe.path)
+            outputs[probe.id] = walled or (whole if found else Output(Status.MISSING))
+        elif not found:
+            outputs[probe.id] = failed or rows.absent(probe.path)
+    return outputs
 
 
-def _found(look: Look, frame: Frame) -> dict[str, Output]:
-    """Attributes of what a pattern matched, all together and each."""
-    (probe,) = look.probes
-    pattern = probe.partition(":")[2]
-    failed = _ended(look, frame) or _walled(frame)
-    if failed:
-        return {probe: failed}
-    rows = {path: line for path, line in _rows(frame)[0].items() if matches(path, pattern)}
-    outputs = {f"stat:{path}": Output(Status.SEEN, 0, line + "\n") for path, line in rows.items()}
-    whole = Output(Status.SEEN, 0, "".join(f"{rows[path]}\n" for path in sorted(rows)))
-    return {**outputs, probe: whole if rows else Output(Status.MISSING)}
-
-
-def _read(look: Look, sorted_: Frame, frame: Frame) -> dict[str, Output]:
-    """The lines of files, which the frame before told to be there."""
-    failed = _ended(look, sorted_)
-    rows, _ = _rows(sorted_)
-    texts = _Texts(look, frame)
-    if look.kind == Kind.READ:
-        said = _complaints(sorted_)
-        paths = [probe.partition(":")[2] for probe in look.probes]
-        return {
-            f"file:{path}": texts.of(path, rows[path]) if path in rows else failed or _missing(said.get(path))
-            for path in paths
-        }
-    (probe,) = look.probes
-    failed = failed or _walled(sorted_)
-    if failed:
-        return {probe: failed}
-    found = {path: line for path, line in sorted(rows.items()) if matches(path, probe.partition(":")[2])}
-    listed = Output(Status.SEEN, 0, "".join(f"{path}\n" for path in found))
-    outputs = {f"file:{path}": texts.of(path, line) for path, line in found.items()}
-    return {**outputs, probe: listed if found else Output(Status.MISSING)}
+def _read(look: Look, frame: Frame) -> dict[str, Output]:
+    """The lines of named files, and of those that patterns match, with the list of these."""
+    failed = _ended(look, frame)
+    rows = _Rows(look, frame)
+    texts = _Texts(frame, failed, rows.said)
+    outputs: dict[str, Output] = {}
+    for probe in look.probes:
+        found = rows.matching(probe.path)
+        walled = ("*" in probe.path and (failed or rows.walled(probe.path))) or None
+        if not walled:
+            outputs |= {f"file:{path}": texts.of(path, row) for path, row in found.items()}
+        if "*" in probe.path:
+            listed = Output(Status.SEEN, 0, "".join(f"{path}\n" for path in found))
+            outputs[probe.id] = walled or (listed if found else Output(Status.MISSING))
+        elif not found:
+            outputs[probe.id] = failed or rows.absent(probe.path)
+    return outputs
 
 
 class _Texts:
     """What grep printed: the file's name and a NUL before each line, so no content passes for another's."""
 
-    def __init__(self, look: Look, frame: Frame) -> None:
-        self._failed = _ended(look, frame)
-        self._said = _complaints(frame)
+    def __init__(self, frame: Frame, failed: Output | None, said: Mapping[str, str]) -> None:
+        self._failed = failed
+        self._said = said
         self._lines: dict[str, list[bytes]] = {}
         for line in frame.out.split(b"\n"):
             path, nul, text = line.partition(b"\0")
@@ -201,36 +206,65 @@ class _Texts:
         return Output(Status.SEEN, 0, raw.decode("utf-8", "replace"))
 
 
-def _rows(frame: Frame) -> tuple[dict[str, str], bool]:
-    """Return the lines of stat by path, the name as it is, and whether there were others than such lines."""
-    rows: dict[str, str] = {}
-    strange = False
-    for line in frame.out.decode("utf-8", "replace").split("\n"):
-        parts = line.split("|", 6)
-        quoted = _QUOTED.fullmatch(parts[6]) if len(parts) == 7 else None
-        if quoted and parts[4].isdecimal() and len(parts[4]) < 20:
-            rows[quoted[1]] = "|".join([*parts[:6], quoted[1]])
-        else:
-            strange = strange or bool(line)
-    return rows, strange
+class _Rows:
+    """What stat printed, a line for each path; and what it and find said of those that they could not see."""
 
+    def __init__(self, look: Look, frame: Frame) -> None:
+        self.said = _complaints(frame)
+        self._walked = walked(probe.path for probe in look.probes)
+        self._rows: dict[str, str] = {}
+        self._strange: list[str] = []
+        for raw in frame.out.split(b"\n"):
+            line = raw.decode("utf-8", "replace")
+            parts = line.split("|", 6)
+            quoted = _QUOTED.fullmatch(parts[6]) if len(parts) == 7 else None
+            if quoted and parts[4].isdecimal() and len(parts[4]) < 20:
+                self._rows[quoted[1]] = "|".join([*parts[:6], quoted[1]])
+            elif line and b"\0" not in raw:
+                self._strange.append(parts[6][1:] if len(parts) == 7 else "")
 
-def _walled(frame: Frame) -> Output | None:
-    """Return DENIED where a pattern was not wholly followed: a wall, or a name that can't be told safely."""
-    denied = re.search(r"^.*: (Permission denied|Input/output error)$", frame.err, re.M)
-    if denied:
-        return Output(Status.DENIED, 0, _first_words(denied[0].encode()))
-    return Output(Status.DENIED, 0, "a name has unusual characters") if _rows(frame)[1] else None
+    def matching(self, wanted: str) -> dict[str, str]:
+        """Return the line of a path, or, of a pattern, those of all paths that it matches, in their order."""
+        if "*" not in wanted:
+            return {wanted: self._rows[wanted]} if wanted in self._rows else {}
+        return {path: row for path, row in sorted(self._rows.items()) if matches(path, wanted)}
+
+    def absent(self, path: str) -> Output:
+        """Return what it means that nothing was told of a named path."""
+        if path not in self.said and inside(path, self._walked):
+            return self.walled(path) or Output(Status.MISSING)
+        return _missing(self.said.get(path))
+
+    def walled(self, pattern: str) -> Output | None:
+        """Return DENIED where a pattern was not wholly followed: a wall, or a name that can't be told safely.
+
+        A line that is none, or a complaint of nothing in particular, could be of any pattern.
+        """
+        base = start(pattern) if "*" in pattern else pattern.rpartition("/")[0]
+        for path, words in self.said.items():
+            there = not path or path == base or path.startswith(f"{base.rstrip('/')}/")
+            if there and words not in _NOT_THERE:
+                return Output(Status.DENIED, 0, _first_words(f"{path}: {words}".encode()))
+        for name in self._strange:
+            if not name.startswith("/") or name.startswith(f"{base.rstrip('/')}/"):
+                return Output(Status.DENIED, 0, "a name has unusual characters")
+        return None
 
 
 def _complaints(frame: Frame) -> dict[str, str]:
-    """Return what grep or stat said of paths that they could not look at."""
-    found = (_COMPLAINT.fullmatch(line) for line in frame.err.split("\n"))
-    return {one[1]: one[2] for one in found if one}
+    """Return what find, stat and grep could not look at, by path; without one where they name none."""
+    said: dict[str, str] = {}
+    for line in frame.err.split("\n"):
+        found = _COMPLAINT.fullmatch(line)
+        if found:
+            said[found[1]] = found[2]
+        elif re.match(r"[^ ]*(find|stat|grep): ", line):
+            said[""] = line
+    return said
 
 
 def _missing(said: str | None) -> Output:
-    if said in ("No such file or directory", "Not a directory"):
+    if said in _NOT_THERE:
         return Output(Status.MISSING)
     return Output(Status.DENIED, 0, (said or "nothing was told of it")[:MOST_REASON])
 

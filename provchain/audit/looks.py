@@ -1,10 +1,12 @@
 """What is asked of a host: its probes put together into few commands, and those into one shell script. Pure.
 
-A host needs nothing but a POSIX shell, coreutils, findutils, grep and, for an auditor who is not root, sudo.
-Paths are grouped, so that hundreds of them cost a handful of processes: ``stat`` tells of all, ``grep`` reads
-all, with each line under its file's name, and opens no FIFO, device or socket. A path with ``*`` goes through
-``find``, which follows no link where it runs as root. The commands that need root are, word for word, the
-auditor's sudo list; they come from a whole profile, so that it is the same for every host and every question.
+A host needs nothing but a POSIX shell, coreutils, GNU find, grep and, for an auditor who is not root, sudo.
+What costs a host is processes, a millisecond each, and sudo, six: so there are three commands without root
+and three with it, whatever is asked. One ``find`` tells of all paths and hands them to ``stat``; one hands
+files to ``stat`` and to ``grep``, which prints each line under its file's name and opens no FIFO, device or
+socket; one runs all other commands, one after the other. Where it runs as root, a pattern follows no link.
+The commands that need root are, word for word, the auditor's sudo list; they come from a whole profile, so
+that it is the same for every host and every question.
 """
 
 from __future__ import annotations
@@ -12,13 +14,13 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from provchain.baseline.facts import EXTERNAL, Probe
 
-SECONDS = 30
-"""Time limit of one command on the host."""
+SECONDS = 60
+"""Time limit of one command of the script."""
 HOST_SECONDS = 180
 """Time limit of the whole script on the host."""
 MOST_BYTES = 2 << 20
@@ -27,6 +29,11 @@ MOST_LINES = 20_000
 """Lines taken of one file."""
 FORMAT = "%F|%a|%U|%G|%s|%Y|%N"
 """As ``facts.attributes`` tells them, but the name quoted, so that no name can pass for two lines."""
+SUCCEEDED, FAILED = b"y", b"n"
+"""What stands between two NULs after the output of each command that was run: its exit code was 0, or not.
+
+No text of a program has a NUL in it, and no name of a file: nothing that lies on a host can pass for this.
+"""
 
 _PATH = re.compile(r"/[A-Za-z0-9_.@+:,=~/*-]{0,250}")
 _WORD = re.compile(r"[\x20-\x7e]+")
@@ -35,28 +42,22 @@ _WORD = re.compile(r"[\x20-\x7e]+")
 class Kind(StrEnum):
     """How the answer to a command is read."""
 
-    RUN = "run"
-    """A probe of its own."""
     STAT = "stat"
-    """Attributes of named paths, links not followed."""
-    SORT = "sort"
-    """What the paths to be read are, links followed."""
+    """Attributes of paths, links not followed."""
     READ = "read"
-    """The lines of named files."""
-    FIND_STAT = "find-stat"
-    FIND_SORT = "find-sort"
-    FIND_READ = "find-read"
-    """The same for the paths that a pattern matches."""
+    """The attributes of files, links followed, and their lines."""
+    RUN = "run"
+    """What commands print, and how each ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One command, and the probes that its output answers: paths in the order of ``probes``, or a pattern."""
+    """One command of the script, and the probes that its output answers, in the order in which they run."""
 
     kind: Kind
     argv: tuple[str, ...]
     root: bool
-    probes: tuple[str, ...]
+    probes: tuple[Probe, ...]
 
     @property
     def limited(self) -> tuple[str, ...]:
@@ -73,19 +74,18 @@ def plan(probes: Iterable[Probe]) -> tuple[Look, ...]:
     wanted: dict[str, Probe] = {}
     for probe in sorted(set(probes)):
         if not probe.id.startswith(EXTERNAL):
-            wanted[probe.id] = probe  # with root comes last
+            before = wanted.get(probe.id, probe)
+            # with root comes last
+            wanted[probe.id] = replace(probe, over=tuple(sorted({*before.over, *probe.over})))
     looks: list[Look] = []
     for root in (False, True):
         some = [probe for probe in wanted.values() if probe.root == root]
-        stats = [_path(probe) for probe in some if probe.id.startswith("stat:")]
-        files = [_path(probe) for probe in some if probe.id.startswith("file:")]
-        looks += _named(stats, files, root)
-        looks += _matching(stats, files, root)
-        looks += [
-            Look(Kind.RUN, _checked(probe.argv), root, (probe.id,))
-            for probe in some
-            if probe.id.startswith("run:")
-        ]
+        for kind in (Kind.STAT, Kind.READ):
+            looks += _finds(kind, [probe for probe in some if probe.id.startswith(_PREFIX[kind])], root)
+        # what grows with what people leave on a host comes last: it is what may be cut, or take too long
+        commands = sorted((one for one in some if one.id.startswith("run:")), key=lambda one: one.last)
+        if commands:
+            looks.append(Look(Kind.RUN, tuple(_run(commands)), root, tuple(commands)))
     return tuple(looks)
 
 
@@ -132,8 +132,16 @@ def sudoers(looks: Iterable[Look], account: str) -> str:
 
 
 def sudoers_command(look: Look) -> str:
-    """Return a look's command as sudoers has it: every character that means something there is escaped."""
-    return " ".join(_escaped(word) for word in look.limited)
+    """Return a look's command as sudoers has it: every character that means something there is escaped.
+
+    It goes on over several lines, which means a blank there: a line for each command that it runs.
+    """
+    lines = [""]
+    for word in map(_escaped, look.limited):
+        if word == "(" or len(lines[-1]) + len(word) > _WIDTH:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return " \\\n        ".join(lines)
 
 
 def _escaped(word: str) -> str:
@@ -141,60 +149,94 @@ def _escaped(word: str) -> str:
     return re.sub(r"([\\,:=*?\[\]!^# ])", lambda found: _ESCAPES.get(found[1], "\\" + found[1]), word)
 
 
+_WIDTH = 100
 _ESCAPES = {"\\": r"\\\\"}  # once for the file's syntax, and once more for the pattern
 
 
 def _path(probe: Probe) -> str:
-    path = probe.id.partition(":")[2]
+    path = probe.path
     if not _PATH.fullmatch(path) or "/../" in f"{path}/" or "//" in path:
         raise ValueError(f"{probe.id}: not an absolute path of plain characters")
     return path
 
 
-def _checked(argv: tuple[str, ...]) -> tuple[str, ...]:
-    if not argv or not argv[0].startswith("/") or not all(_WORD.fullmatch(word) for word in argv):
-        raise ValueError(f"{argv}: not a command with an absolute path and printable words")
-    return argv
+def _run(probes: Iterable[Probe]) -> Iterator[str]:
+    """Yield the ``find`` that runs commands in turn, whatever becomes of each, and marks where each ends.
+
+    What it runs stands in its arguments, and so in the sudo list, word for word; no shell reads it.
+    """
+    yield from ("/usr/bin/find", "/", "-maxdepth", "0")
+    ends = [rf"\0{mark.decode()}\0" for mark in (SUCCEEDED, FAILED)]
+    for probe in probes:
+        argv = (*probe.argv, *probe.over)
+        if not argv or not argv[0].startswith("/") or not all(map(_WORD.fullmatch, argv)):
+            raise ValueError(f"{argv}: not a command with an absolute path and printable words")
+        if ";" in argv or any("{}" in word for word in argv):
+            raise ValueError(f"{argv}: not a command that find can run")
+        yield from ("(", "-exec", *argv, ";", "-printf", ends[0], "-o", "-printf", ends[1], ")")
 
 
-def _named(stats: Sequence[str], files: Sequence[str], root: bool) -> Iterator[Look]:
-    """The groups of the paths without ``*``."""
-    stats, files = ([path for path in paths if "*" not in path] for paths in (stats, files))
-    if stats:
-        yield Look(Kind.STAT, ("/usr/bin/stat", "-c", FORMAT, *stats), root, _ids("stat", stats))
-    if files:
-        ids = _ids("file", files)
-        yield Look(Kind.SORT, ("/usr/bin/stat", "-L", "-c", FORMAT, *files), root, ids)
-        yield Look(Kind.READ, (*_GREP, *files), root, ids)
+def _finds(kind: Kind, probes: Sequence[Probe], root: bool) -> Iterator[Look]:
+    """Yield one ``find`` for all named paths and all patterns of names in a named folder.
+
+    A pattern of folders has one of its own: those may be people's, who could spoil what else it tells.
+    """
+    deep = [probe for probe in probes if "*" in _path(probe).rpartition("/")[0]]
+    plain = [probe for probe in probes if probe not in deep]
+    for some in ([plain] if plain else []) + [[probe] for probe in deep]:
+        paths = [probe.path for probe in some]
+        folders = walked(paths)
+        # what lies in a folder that is walked is met there, and would be told twice
+        starts = dict.fromkeys(start(path) for path in paths if "*" in path or not inside(path, folders))
+        depth = str(max(path.count("/") - start(path).rstrip("/").count("/") for path in paths))
+        # each of them is told whether it is a link; as root, only a named file may be one
+        follow = "-P" if kind == Kind.STAT else "-H" if root else "-L"
+        argv = ("/usr/bin/find", follow, *starts, "-maxdepth", depth, *_told(kind, paths, root))
+        yield Look(kind, argv, root, tuple(some))
 
 
-def _matching(stats: Sequence[str], files: Sequence[str], root: bool) -> Iterator[Look]:
-    """The patterns: one command each, so that a host's users can't spoil more than what is theirs."""
+def _told(kind: Kind, paths: Sequence[str], root: bool) -> Iterator[str]:
+    stat = ("/usr/bin/stat", "-c", FORMAT)
+    if kind == Kind.STAT:
+        yield from (*_any(paths), "-exec", *stat, "{}", "+")
+        return
     # a link in a place that others write to could make root read what they chose
-    follow = () if root else ("-L",)
-    stat = ("/usr/bin/stat", *follow, "-c", FORMAT)
-    for path in stats:
-        if "*" in path:
-            command = (*_find((), path), "-exec", "/usr/bin/stat", "-c", FORMAT, "{}", "+")
-            yield Look(Kind.FIND_STAT, command, root, (f"stat:{path}",))
-    for path in files:
-        if "*" in path:
-            find = _find(follow, path)
-            yield Look(Kind.FIND_SORT, (*find, "-exec", *stat, "{}", "+"), root, (f"file:{path}",))
-            read = (*find, "-type", "f", "-exec", *_GREP, "{}", "+")
-            yield Look(Kind.FIND_READ, read, root, (f"file:{path}",))
+    followed = [path for path in paths if not (root and "*" in path)]
+    kept = [path for path in paths if path not in followed]
+    yield "("
+    if followed:
+        yield from (*_any(followed), "-exec", *stat, "-L", "{}", "+")
+    if followed and kept:
+        yield "-o"
+    if kept:
+        yield from (*_any(kept), "-exec", *stat, "{}", "+")
+    yield from (")", "-type", "f", "-exec", *_GREP, "{}", "+")
+
+
+def _any(paths: Sequence[str]) -> Iterator[str]:
+    yield "("
+    for number, path in enumerate(paths):
+        yield from ("-o",) * (number > 0)
+        yield from ("-path", path)
+    yield ")"
+
+
+def walked(paths: Iterable[str]) -> frozenset[str]:
+    """Return the folders in which patterns are looked for."""
+    return frozenset(start(path) for path in paths if "*" in path)
+
+
+def inside(path: str, folders: Iterable[str]) -> bool:
+    """Tell whether a path is of something in one of these folders."""
+    return (path.rpartition("/")[0] or "/") in folders
+
+
+def start(path: str) -> str:
+    """Return where to look for a path: at itself, or in the folder below which a pattern begins."""
+    return path[: path.index("*")].rpartition("/")[0] or "/" if "*" in path else path
 
 
 # every line of every file, as name, NUL, line; $ matches each, and an empty word has no place in sudoers;
 # /bin is where grep is also on systems that keep it apart from /usr/bin
 _GREP = ("/bin/grep", "-aHZ", "-m", str(MOST_LINES), "-d", "skip", "-D", "skip", "$")
-
-
-def _find(follow: tuple[str, ...], pattern: str) -> tuple[str, ...]:
-    base = pattern[: pattern.index("*")].rpartition("/")[0] or "/"
-    depth = str(pattern.count("/") - (0 if base == "/" else base.count("/")))
-    return ("/usr/bin/find", *follow, base, "-mindepth", depth, "-maxdepth", depth, "-path", pattern)
-
-
-def _ids(kind: str, paths: Iterable[str]) -> tuple[str, ...]:
-    return tuple(f"{kind}:{path}" for path in paths)
+_PREFIX = {Kind.STAT: "stat:", Kind.READ: "file:"}

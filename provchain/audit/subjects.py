@@ -75,7 +75,9 @@ def everything(profile: Resolved, targets: Iterable[Target]) -> tuple[Probe, ...
         for target in targets
         for family, container in kinds
         for rule in profile.rules
-        for probe in rule.check_for(family).probes(replace(target, family=family, container=container))
+        for probe in rule.check_for(family).probes(
+            replace(target, family=family, container=container), profile.values
+        )
     }
     return tuple(sorted({*wanted, *FIRST}))
 

@@ -25,12 +25,23 @@ class Probe:
     """One look at a host, read-only. ``id`` is its name; ``argv`` the command with absolute path.
 
     With ``root`` it is run by sudo where the auditor is not root, so that exactly this command line is in
-    the auditor's sudo list. Build them with the functions below, so that equal looks have equal names.
+    the auditor's sudo list. ``over`` are further words, such as names to list: those of all probes with this
+    name are put together into one command. With ``last`` it comes after all others, as what it prints, or how
+    long it takes, is up to whoever has an account. Build them with the functions below, so that equal looks
+    have equal names.
     """
 
     id: str
     argv: tuple[str, ...]
     root: bool = False
+    over: tuple[str, ...] = ()
+    last: bool = False
+
+    @property
+    def path(self) -> str:
+        """Return the path, with ``*`` the pattern, that it is about; empty for a command."""
+        kind, _, path = self.id.partition(":")
+        return path if kind in ("file", "stat") else ""
 
 
 EXTERNAL = "external:"
@@ -41,9 +52,9 @@ SSH_OFFERS = Probe(f"{EXTERNAL}ssh", ())
 auditor's account could log in), ``ssh.version`` (its own words, one)."""
 
 
-def command(*argv: str, root: bool = False) -> Probe:
-    """Return the probe that runs a command, named by its command line."""
-    return Probe("run:" + " ".join(argv), argv, root)
+def command(*argv: str, root: bool = False, over: tuple[str, ...] = (), last: bool = False) -> Probe:
+    """Return the probe that runs a command, named by its command line, but for the words ``over``."""
+    return Probe("run:" + " ".join(argv), argv, root, over, last)
 
 
 def file(path: str, *, root: bool = False) -> Probe:

@@ -47,7 +47,7 @@ def probes(profile: Resolved, target: Target) -> tuple[Probe, ...]:
         probe
         for rule in profile.rules
         if applies(rule, target)
-        for probe in rule.check_for(target.family).probes(target)
+        for probe in rule.check_for(target.family).probes(target, profile.values)
     }
     return tuple(sorted(wanted))
 

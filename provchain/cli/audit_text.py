@@ -125,7 +125,7 @@ def explained(rule: Rule, catalog: Catalog, profile: Resolved) -> dict[str, list
             f"{name} = {one.value} {one.unit or ''} {one.note.zh} {one.note.en}"
             for name, one in named.items()
         ],
-        "looks": [probe.id for probe in rule.check.probes(target)],
+        "looks": [probe.id for probe in rule.check.probes(target, profile.values)],
         "fix": fixes if rule.fix == "machine" else [],
         "处置": [rule.remedy.zh] if rule.remedy else [],
         "remedy": [rule.remedy.en] if rule.remedy else [],

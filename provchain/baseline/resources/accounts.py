@@ -24,21 +24,12 @@ LAST = command("/usr/bin/lastlog")
 HOMES = attributes("/home/*")
 TRUST = command(
     "/usr/bin/find", "/root", "/home", "-xdev", "-maxdepth", "2",
-    "-name", ".rhosts", "-o", "-name", ".shosts", "-o", "-name", ".netrc", root=True,
+    "-name", ".rhosts", "-o", "-name", ".shosts", "-o", "-name", ".netrc", root=True, last=True,
 )  # fmt: skip
 LOOSE_KEYS = command(
-    "/usr/bin/find",
-    "/root",
-    "/home",
-    "-xdev",
-    "-maxdepth",
-    "3",
-    "-path",
-    "*/.ssh/*",
-    "-perm",
-    "/022",
-    root=True,
-)
+    "/usr/bin/find", "/root", "/home", "-xdev", "-maxdepth", "3",
+    "-path", "*/.ssh/*", "-perm", "/022", root=True, last=True,
+)  # fmt: skip
 NO_SHELLS = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false")
 _NOT_SHELLS = ("/bin/sync", "/usr/bin/sync", "/sbin/shutdown", "/sbin/halt", "")
 FIRST_PERSON = 1000
@@ -111,7 +102,7 @@ class Accounts(Resource):
             raise ValueError("names with be_locked_if_default, and with no other")
         return self
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         special: dict[str, tuple[Probe, ...]] = {
             "have_no_empty_password": (STATES,) if target.family == "debian" else (EMPTY,),
             **dict.fromkeys(_FIELDS, (AGES, STATES) if target.family == "debian" else (AGES,)),

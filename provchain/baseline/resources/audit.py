@@ -68,7 +68,7 @@ class AuditRules(Resource):
     """Accesses to them that are recorded: read, write, execute, change of attributes."""
     calls: tuple[Calls, ...] = ()
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (FILES, ARCH)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
@@ -120,7 +120,7 @@ class AuditPrivileged(Resource):
     programs: Listed
     where: tuple[Condition, ...] = ("auid>=1000", "auid!=unset")
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (FILES, STRAY)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
@@ -151,7 +151,7 @@ class AuditControl(Resource):
     word: Literal["-b", "-e", "-f"]
     expect: Expect
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (FILES,)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
@@ -175,7 +175,7 @@ class AuditState(Resource):
     resource: Literal["audit_state"]
     must: Must
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         if self.must == "not_be_silenced":
             return (FILES,)
         if target.container:
@@ -224,7 +224,7 @@ class BootWord(Resource):
     name: Annotated[str, Field(pattern=r"^[a-z_.]{2,40}$")]
     expect: Expect
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (CMDLINE,)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:

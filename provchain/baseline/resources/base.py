@@ -84,7 +84,7 @@ class Resource(Record):
     from the same parameters; an empty tuple says that a person has to do it.
     """
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         """Return the looks that ``judge`` needs."""
         raise NotImplementedError
 

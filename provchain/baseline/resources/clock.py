@@ -43,7 +43,7 @@ class Clock(Resource):
             raise ValueError("zones with be_in_zone, and with no other")
         return self
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return {
             "be_synchronised": (TRACKING, TIMESYNCD),
             "be_near": (TRACKING,),

@@ -59,7 +59,7 @@ class File(Resource):
     def _probe(self) -> Probe:
         return attributes(self.path, root=self.hidden)
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (self._probe,)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:

@@ -37,7 +37,7 @@ class Certificate(Resource):
     def _probe(self) -> Probe:
         return command("/usr/bin/openssl", "x509", "-in", self.path, "-noout", "-text", root=True)
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (self._probe,)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
@@ -78,7 +78,7 @@ class Toml(Resource):
     key: Annotated[str, Field(pattern=r"^[a-z_]{1,30}(\.[a-z_]{1,30}){0,3}$")]
     expect: Expect
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (file(self.path, root=True),)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:

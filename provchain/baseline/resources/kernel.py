@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from provchain.baseline.facts import Facts, Probe, command
+from provchain.baseline.facts import Facts, Probe, file
 from provchain.baseline.observation import Observation, judged, not_applicable
 from provchain.baseline.resources.base import Entry, Fix, Resource, Target
 from provchain.baseline.values import Expect, Values
 
-LIVE = command("/usr/sbin/sysctl", "-a", root=True)
-"""All that are in force. As root: some, which differ by kernel, nobody else can read, and one that was not
-read would look like one that this kernel lacks."""
+_ALWAYS = file("/proc/sys/kernel/hostname")
+"""A parameter that every kernel has: where it is not seen, nothing says that another one does not exist."""
 _OWN = ("net.",)
 """What a container has of its own; the rest is its machine's, and is to be judged there."""
 
@@ -26,17 +24,24 @@ class Sysctl(Resource):
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-zA-Z0-9_-]+){1,8}$")]
     expect: Expect
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
-        return (LIVE,)
+    @property
+    def _probe(self) -> Probe:
+        """As root: what only root can read would else be unknown, and which ones do differs by kernel."""
+        return file(f"/proc/sys/{self.name.replace('.', '/')}", root=True)
+
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
+        return (self._probe, _ALWAYS)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
         if target.container and not self.name.startswith(_OWN):
             return not_applicable(
                 f"{self.name} is the machine's that carries this container: audit that machine"
             )
-        found = _values(facts.succeeded(LIVE)).get(self.name)
-        if found is None:
+        text = facts.text(self._probe)
+        if text is None:
+            facts.succeeded(_ALWAYS)
             return not_applicable(f"this kernel has no parameter {self.name}")
+        found = " ".join(text.split())
         wanted = f"{self.name} = {self.expect.text(values)}"
         return judged(self.expect.fits(found, values), wanted, f"{self.name} = {found}")
 
@@ -44,9 +49,3 @@ class Sysctl(Resource):
         if target.container and not self.name.startswith(_OWN):
             return ()
         return (Entry("sysctl", self.name, self.expect.value(values) or ""),)
-
-
-@lru_cache(maxsize=4)  # many rules ask it of the same host
-def _values(text: str) -> dict[str, str]:
-    rows = (line.partition(" = ") for line in text.splitlines())
-    return {name.strip(): " ".join(value.split()) for name, _, value in rows}

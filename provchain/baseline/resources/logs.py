@@ -34,7 +34,7 @@ class Logrotate(Resource):
     after: Annotated[str, Field(pattern=r"^/[A-Za-z0-9 ./_-]{2,80}$")] | None = None
     """The command after a rotation that a fix writes."""
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (ROTATE, ROTATE_PARTS)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
@@ -141,7 +141,7 @@ class LogAge(Resource):
     def _files(self) -> tuple[Probe, ...]:
         return tuple(attributes(path) for path in self.files)
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (BOOTS, BIRTH, *self._files)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:

@@ -23,7 +23,7 @@ STRAY = command(
     "/usr/bin/find", "/", "-xdev", "-type", "f", "-perm", "-0002", "-printf", "writable %p\\n",
     "-o", "-type", "d", "-perm", "-0002", "!", "-perm", "-1000", "-printf", "open %p\\n",
     "-o", "-type", "f", "-perm", "/6000", "-printf", "raised %p\\n",
-    "-o", "-nouser", "-printf", "unowned %p\\n", root=True,
+    "-o", "!", "-uid", "0", "-nouser", "-printf", "unowned %p\\n", root=True, last=True,
 )  # fmt: skip
 _ELSEWHERE = "the kernel is that of the machine that carries this container: audit that machine"
 
@@ -38,7 +38,7 @@ class Module(Resource):
     def _probe(self) -> Probe:
         return command("/usr/sbin/modprobe", "-n", "-v", self.name)
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return () if target.container else (LOADED, self._probe)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
@@ -64,7 +64,7 @@ class Mount(Resource):
     path: Annotated[str, Field(pattern=r"^/[a-z/]{1,40}$")]
     options: tuple[Literal["nodev", "nosuid", "noexec"], ...]
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (MOUNTS,)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
@@ -86,7 +86,7 @@ class Machine(Resource):
         "have_no_plain_swap", "start_only_what_is_signed", "hide_its_boot_menu", "label_what_matters"
     ]
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         if target.container:
             return ()
         return {
@@ -142,7 +142,7 @@ class Stray(Resource):
     known: Listed | None = None
     """Programs that may raise rights, for ``raise_only_known``."""
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (STRAY,)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:

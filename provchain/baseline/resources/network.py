@@ -12,7 +12,7 @@ from provchain.baseline.observation import Observation, judged, unknown
 from provchain.baseline.resources.base import Resource, Target
 from provchain.baseline.values import Values, is_whole
 
-LISTENING = command("/usr/bin/ss", "-Hlntu")
+LISTENING = command("/usr/bin/ss", "-Hlntu", last=True)
 RULESET = command("/usr/sbin/nft", "-j", "list", "ruleset", root=True)
 _LOOPBACK = ("127.", "[::1]", "::1")
 
@@ -22,7 +22,7 @@ class Sockets(Resource):
 
     resource: Literal["sockets"]
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (LISTENING,)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
@@ -71,7 +71,7 @@ class Firewall(Resource):
     resource: Literal["firewall"]
     must: Must
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (RULESET,)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:

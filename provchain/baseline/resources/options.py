@@ -54,7 +54,7 @@ class Option(Resource):
     default: Plain | None = None
     """What the program takes where the option is not set."""
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         source = SOURCES[self.of]
         more = (file(source.dropins),) if source.dropins else ()
         return (source.main, *more)

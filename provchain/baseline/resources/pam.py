@@ -42,7 +42,7 @@ class Pam(Resource):
     profile: Annotated[str, Field(pattern=r"^[a-z]{3,20}$")] | None = None
     """The PAM profile of ours that a fix enables."""
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (FILES,)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:

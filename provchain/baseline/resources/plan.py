@@ -39,7 +39,7 @@ class PlanCheck(Resource):
             raise ValueError("zones where it is about zones, least where it counts, and not otherwise")
         return self
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return ()
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:

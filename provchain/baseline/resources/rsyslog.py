@@ -118,7 +118,7 @@ class Rsyslog(Resource):
     count: Threshold | None = None
     """How many remote targets, where ``must`` is about them."""
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (RSYSLOG, RSYSLOG_PARTS)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:

@@ -36,7 +36,7 @@ class Session(Resource):
             raise ValueError("limit with end_when_idle, mask with mask_new_files")
         return self
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (SHELL,)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
@@ -72,7 +72,7 @@ class Banner(Resource):
     text: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{10,400}$")]
     """What a fix writes; any other warning passes as well."""
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (file(self.path),)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:

@@ -23,7 +23,7 @@ class Sshd(Resource):
     """The option's name in lower case."""
     expect: Expect
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (EFFECTIVE,)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:

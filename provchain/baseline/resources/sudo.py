@@ -98,7 +98,7 @@ class SudoDefault(Resource):
     expect: Expect
     """A flag is ``yes`` or ``no``."""
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (POLICY,)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
@@ -128,7 +128,7 @@ class SudoRights(Resource):
             raise ValueError("groups with keep_roles_apart, and with no other")
         return self
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (POLICY, GROUPS, PASSWD)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:

@@ -32,7 +32,7 @@ class SystemdOption(Resource):
     def _probe(self) -> Probe:
         return command("/usr/bin/systemd-analyze", "cat-config", CONFIGS[self.of])
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (self._probe,)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:

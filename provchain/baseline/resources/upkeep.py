@@ -28,11 +28,11 @@ class Recent(Resource):
     hidden: bool = False
     """Only root can look at them."""
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return tuple(attributes(path, root=self.hidden) for path in self.paths)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
-        seen = [one for probe in self.probes(target) for one in found(facts, probe)]
+        seen = [one for probe in self.probes(target, values) for one in found(facts, probe)]
         full = [one for one in seen if one.size and one.kind == "regular file"]
         hours = number(values, self.hours) if self.hours else None
         wanted = f"{' or '.join(self.paths)}{'' if hours is None else f', <= {hours} hours old'}"
@@ -74,7 +74,7 @@ class Updates(Resource):
     list_hours: Threshold
     """The greatest age of the lists by which that can be said."""
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (UPGRADE, LISTS) if target.family == "debian" else (ADVISORIES, METADATA)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
@@ -132,7 +132,7 @@ class Repositories(Resource):
 
     resource: Literal["repositories"]
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (APT, SOURCE_LIST, SOURCE_PARTS) if target.family == "debian" else (DNF, REPOSITORIES)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
@@ -201,7 +201,7 @@ class Intact(Resource):
         verify = ("/usr/bin/dpkg", "--verify") if target.family == "debian" else ("/usr/bin/rpm", "-V")
         return command(*verify, *self.packages, root=True)
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (self._probe(target),)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
@@ -221,7 +221,7 @@ class Kernel(Resource):
 
     resource: Literal["newest_kernel"]
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return () if target.container else (KERNEL, KERNELS, REBOOT)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
@@ -252,9 +252,9 @@ class NothingAt(Resource):
     resource: Literal["nothing_at"]
     paths: Annotated[tuple[Pattern, ...], Field(min_length=1)]
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return tuple(attributes(path) for path in self.paths)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
-        seen = [one.path for probe in self.probes(target) for one in found(facts, probe)]
+        seen = [one.path for probe in self.probes(target, values) for one in found(facts, probe)]
         return judged(not seen, f"nothing at {' or '.join(self.paths)}", *(seen or ["nothing there"]))

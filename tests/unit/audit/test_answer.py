@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,17 +100,47 @@ def test_a_name_that_holds_a_line_is_not_passed_over(tmp_path: Path) -> None:
     assert set(seen) == {f"stat:{t}/*", f"file:{t}/*"}
 
 
-def test_too_much_is_cut_and_spoils_nothing_else(tmp_path: Path) -> None:
+def test_too_much_is_cut_and_spoils_only_what_comes_after_it(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a\n")
     (tmp_path / "b").write_text("b" * 5_000 + "\n")
     (tmp_path / "c").write_text("c\n")
     t = str(tmp_path)
-    probes = [*(file(f"{t}/{name}") for name in "abc"), command("/usr/bin/yes"), command("/bin/echo", "x")]
+    probes = [
+        *(file(f"{t}/{name}") for name in "abc"),
+        attributes(f"{t}/a"),
+        command("/usr/bin/yes", last=True),
+        command("/usr/bin/zdump", "UTC", last=True),
+        command("/usr/bin/printf", "x"),
+    ]
     seen = run(probes, limit=2_000)
     assert seen[f"file:{t}/a"].text == "a\n"
     assert {seen[f"file:{t}/{name}"].status for name in "bc"} == {Status.TRUNCATED}
-    assert seen["run:/usr/bin/yes"].status == Status.TRUNCATED
-    assert seen["run:/bin/echo x"].text == "x\n"
+    assert seen["run:/usr/bin/yes"].status == seen["run:/usr/bin/zdump UTC"].status == Status.TRUNCATED
+    assert seen["run:/usr/bin/printf x"].text == "x"
+    assert seen[f"stat:{t}/a"].status == Status.SEEN
+
+
+def test_what_prints_a_nul_spoils_only_what_comes_after_it() -> None:
+    """No text has one: it could be meant to pass for the mark of another command's end."""
+    for words in (r"a\0y\0b", r"a\0", r"\0y\0n\0y\0n\0y"):
+        seen = run([command("/bin/echo", "1"), command("/usr/bin/printf", words), command("/usr/bin/test")])
+        assert seen["run:/bin/echo 1"].status in (Status.SEEN, Status.DENIED)
+        assert seen[f"run:/usr/bin/printf {words}"].status in (Status.SEEN, Status.DENIED)
+        assert seen["run:/usr/bin/test"].status == Status.DENIED, "it fails, and nothing may hide that"
+
+
+def test_of_what_a_command_was_killed_at_the_end_is_not_believed() -> None:
+    asked = plan([command("/bin/a"), command("/bin/b")])
+    for out, statuses in (
+        (b"A\0y\0B\0n\0", (Status.SEEN, Status.SEEN)),
+        (b"A\0y\0B\0n", (Status.SEEN, Status.TIMEOUT)),
+        (b"A\0y\0B", (Status.SEEN, Status.TIMEOUT)),
+        (b"A\0y", (Status.TIMEOUT, Status.TIMEOUT)),
+        (b"A\0x\0B\0y\0", (Status.TIMEOUT, Status.TIMEOUT)),
+        (b"", (Status.TIMEOUT, Status.TIMEOUT)),
+    ):
+        told = parse(asked, NONCE, frame(0, out, 124) + END, b"")
+        assert (told["run:/bin/a"].status, told["run:/bin/b"].status) == statuses
 
 
 def test_a_file_of_too_many_lines_is_cut(tmp_path: Path) -> None:
@@ -118,39 +149,58 @@ def test_a_file_of_too_many_lines_is_cut(tmp_path: Path) -> None:
         assert run([file(f"{tmp_path}/lines")])[f"file:{tmp_path}/lines"].status == status
 
 
-def test_a_host_without_our_tools_is_unknown_not_empty() -> None:
-    asked = plan([file("/etc/a"), attributes("/etc/b"), file("/etc/c/*"), command("/bin/d")])
-    said = "".join(
-        f"\n{NONCE} b {number}\ntimeout: failed to run command '{look.argv[0]}': No such file or directory\n"
-        for number, look in enumerate(asked)
-    )
-    sizes = b"regular file|644|root|root|6|1|'/etc/a'\n"
-    for sorted_ in (b"", sizes):  # without stat, and without grep only
-        frames = b"".join(frame(n, sorted_ * (look.kind == "sort"), 127) for n, look in enumerate(asked))
-        told = parse(asked, NONCE, frames + END, said.encode())
-        assert told.pop("run:/bin/d").status == Status.MISSING
-        assert {one.status for one in told.values()} == {Status.DENIED}
-        assert set(told) == {"file:/etc/a", "stat:/etc/b", "file:/etc/c/*"}
+@pytest.mark.parametrize("gone", ["find", "stat", "grep"])
+def test_a_host_without_our_tools_is_unknown_not_empty(gone: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a\n")
+    t = str(tmp_path)
+    probes = [
+        file(f"{t}/a"),
+        attributes(f"{t}/a"),
+        file(f"{t}/*"),
+        attributes(f"{t}/*"),
+        command("/bin/echo"),
+    ]
+    names = {f"/usr/bin/{gone}": f"{t}/none", f"/bin/{gone}": f"{t}/none"}
+    asked = [replace(look, argv=tuple(names.get(word, word) for word in look.argv)) for look in plan(probes)]
+    text = script(asked, NONCE)
+    done = subprocess.run(["/bin/sh", "-s"], input=text.encode(), capture_output=True, timeout=60, check=True)
+    told = parse(asked, NONCE, done.stdout, done.stderr)
+    assert set(told) >= {probe.id for probe in probes}
+    lost = {"find": 5, "stat": 4, "grep": 2}[gone]
+    unseen = [one for one in told.values() if one.status != Status.SEEN]
+    assert {one.status for one in unseen} == {Status.DENIED}
+    assert len(unseen) == lost
 
 
 def test_half_of_a_file_is_not_taken_for_the_whole() -> None:
     asked = plan([file("/etc/a"), file("/proc/b")])
     sizes = b"regular file|644|root|root|6|1|'/etc/a'\nregular empty file|444|root|root|0|1|'/proc/b'\n"
     for text, statuses in (
-        (frame(1, b"/etc/a\0a\n/etc/a\0bc\n/proc/b\0x\n"), (Status.TRUNCATED, Status.SEEN)),
-        (frame(1, b"/etc/a\0a\n/etc/a\0bcd\n/proc/b\0x\n"), (Status.SEEN, Status.SEEN)),
-        (frame(1, b"/etc/a\0a\n/etc/a\0bcd\n/proc/b\0x\n", 124), (Status.SEEN, Status.TIMEOUT)),
-        (b"\n%s b 1\n/etc/a\0a\n/etc/a\0bcd\n/proc/b\0x" % HEX, (Status.SEEN, Status.TRUNCATED)),
+        (frame(0, sizes + b"/etc/a\0a\n/etc/a\0bc\n/proc/b\0x\n"), (Status.TRUNCATED, Status.SEEN)),
+        (frame(0, sizes + b"/etc/a\0a\n/etc/a\0bcd\n/proc/b\0x\n"), (Status.SEEN, Status.SEEN)),
+        (frame(0, sizes + b"/etc/a\0a\n/etc/a\0bcd\n/proc/b\0x\n", 124), (Status.SEEN, Status.TIMEOUT)),
+        (
+            b"\n%s b 0\n%s/etc/a\0a\n/etc/a\0bcd\n/proc/b\0x" % (HEX, sizes),
+            (Status.SEEN, Status.TRUNCATED),
+        ),
     ):
-        told = parse(asked, NONCE, frame(0, sizes) + text, b"")
+        told = parse(asked, NONCE, text, b"")
         assert (told["file:/etc/a"].status, told["file:/proc/b"].status) == statuses
 
 
 def test_what_hangs_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looks, "SECONDS", 1)
-    seen = run([command("/bin/sleep", "60"), command("/bin/echo", "x")])
+    probes = [
+        command("/bin/sleep", "60"),
+        command("/bin/echo", "x"),
+        command("/bin/true"),
+        file("/etc/passwd"),
+    ]
+    seen = run(probes)
     assert seen["run:/bin/sleep 60"].status == Status.TIMEOUT
+    assert seen["run:/bin/true"].status == Status.TIMEOUT, "what was to come after it was not looked at"
     assert seen["run:/bin/echo x"].text == "x\n"
+    assert seen["file:/etc/passwd"].status == Status.SEEN
 
 
 ASKED = plan([file("/etc/a"), attributes("/etc/b"), file("/etc/c/*"), command("/bin/d", root=True)])
@@ -199,7 +249,7 @@ def test_what_sudo_refuses_is_denied(said: str) -> None:
     error = b"\n%s b %d\n%s" % (HEX, number, said.encode())
     told = parse(ASKED, NONCE, frame(number, b"", 1) + END, error)
     assert told["run:/bin/d"].status == Status.DENIED
-    seen = parse(ASKED, NONCE, frame(number, b"", 1) + END, b"")
+    seen = parse(ASKED, NONCE, frame(number, b"\0n\0") + END, b"")
     assert seen["run:/bin/d"] == Output(Status.SEEN, 1)
 
 
@@ -217,7 +267,9 @@ _PIECES = st.one_of(
             b"fifo|644|root|root|3|1|'/etc/c/x' -> '/y'\n",
             "regular file|٤|ü|r|٣|1|'/etc/c/x'\n".encode(),
             b"/etc/a\0text\n",
+            b"text\0y\0",
             b"grep: /etc/a: Permission denied\n",
+            b"find: '/bin/d': No such file or directory\n",
         ]
     ),
 )
@@ -225,7 +277,7 @@ _PIECES = st.one_of(
 
 @given(st.lists(_PIECES, max_size=30).map(b"".join), st.lists(_PIECES, max_size=12).map(b"".join))
 def test_whatever_a_host_says_is_read_or_refused(out: bytes, err: bytes) -> None:
-    allowed = {probe for look in ASKED for probe in look.probes}
+    allowed = {probe.id for look in ASKED for probe in look.probes}
     try:
         told = parse(ASKED, NONCE, out, err)
     except AnswerError as error:
@@ -239,10 +291,14 @@ def test_whatever_a_host_says_is_read_or_refused(out: bytes, err: bytes) -> None
 
 @given(st.data())
 def test_frames_come_back_as_they_were_sent(data: st.DataObject) -> None:
-    asked: tuple[Look, ...] = plan([command(f"/bin/c{n}") for n in range(6)])
-    texts = [data.draw(st.binary(max_size=80)) for _ in asked]
-    codes = [data.draw(st.integers(0, 123)) for _ in asked]
-    sent = b"".join(frame(n, text, code) for n, (text, code) in enumerate(zip(texts, codes, strict=True)))
-    told = parse(asked, NONCE, data.draw(st.binary(max_size=40)) + sent + END, b"")
-    for look, text, code in zip(asked, texts, codes, strict=True):
-        assert told[look.probes[0]] == Output(Status.SEEN, code, text.decode("utf-8", "replace"))
+    asked: tuple[Look, ...] = plan(command(f"/bin/c{n}", root=n > 2) for n in range(6))
+    sent, expected = b"", {}
+    for number, look in enumerate(asked):
+        out = b""
+        for probe in look.probes:
+            text = data.draw(st.binary(max_size=80)).replace(b"\0", b"")
+            failed = data.draw(st.booleans())
+            out += text + (b"\0n\0" if failed else b"\0y\0")
+            expected[probe.id] = Output(Status.SEEN, int(failed), text.decode("utf-8", "replace"))
+        sent += frame(number, out)
+    assert parse(asked, NONCE, data.draw(st.binary(max_size=40)) + sent + END, b"") == expected

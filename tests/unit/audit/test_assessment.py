@@ -163,9 +163,9 @@ def test_the_canonical_form_keeps_all_and_fits_its_schema(tmp_path: Path) -> Non
 
 def test_what_a_host_answered_is_told_by_digest_only(tmp_path: Path) -> None:
     found = assessed(tmp_path, {"h1": host_facts()})
-    mark = found.hosts[0].facts["run:/usr/sbin/sysctl -a"]
-    assert mark.sm3 == sm3(b"net.ipv4.ip_forward = 0\n")
-    assert mark.bytes == 24
+    mark = found.hosts[0].facts["file:/proc/sys/net/ipv4/ip_forward"]
+    assert mark.sm3 == sm3(b"0\n")
+    assert mark.bytes == 2
     assert "VERSION_ID" not in found.canonical()
 
 

@@ -31,7 +31,7 @@ TARGET = Target("x", None, False)
 SLOW = [
     rule.id
     for rule in WHOLE.rules
-    for probe in rule.check_for("debian").probes(replace(TARGET, family="debian"))
+    for probe in rule.check_for("debian").probes(replace(TARGET, family="debian"), WHOLE.values)
     if probe.id.startswith(("run:/usr/bin/find / ", "run:/usr/bin/apt-get "))
 ]
 """The rules that look at every file or package of a machine: a site's own profile leaves them out here."""

@@ -32,8 +32,7 @@ def _facts(settings: tuple[fixes.Setting, ...]) -> Facts:
             row = "{key}{separator}{value}\n".format_map(given)
             told[f"file:{given['path']}"] = told.get(f"file:{given['path']}", "") + row
         elif setting.kind == "knob":
-            row = "{name} = {value}\n".format_map(given)
-            told["run:/usr/sbin/sysctl -a"] = told.get("run:/usr/sbin/sysctl -a", "") + row
+            told[f"file:/proc/sys/{given['name'].replace('.', '/')}"] = f"{given['value']}\n"
     told["file:/etc/security/pwquality.conf"] = ""
     told["file:/etc/security/pwquality.conf.d/*.conf"] = "/etc/security/pwquality.conf.d/50-provchain.conf\n"
     return Facts({name: Output(Status.SEEN, 0, text) for name, text in told.items()}, taken=1)

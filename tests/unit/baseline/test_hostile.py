@@ -72,7 +72,7 @@ def test_what_was_not_seen_is_never_compliant(status: Status) -> None:
         looks = judge.probes(STRICT, target)
         for result in judge.judge(STRICT, target, Facts({probe.id: Output(status) for probe in looks})):
             rule = result.rule
-            if judge.applies(rule, target) and rule.check_for(target.family).probes(target):
+            if judge.applies(rule, target) and rule.check_for(target.family).probes(target, STRICT.values):
                 assert result.observation.verdict == Verdict.UNKNOWN, rule.id
 
 
