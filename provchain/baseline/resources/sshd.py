@@ -50,7 +50,7 @@ class SshOffer(Resource):
     offer: Literal["kex", "host_key", "cipher", "mac", "auth"]
     expect: Expect
 
-    def probes(self, target: Target) -> tuple[Probe, ...]:
+    def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         return (SSH_OFFERS,)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
