@@ -8,11 +8,13 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from provchain.errors import ProvchainError
-from provchain.pki import Authority, Wanted
+from provchain.pki import ALGORITHMS, Authority, Wanted
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
     """``authority: {folder, organisations}`` gives the trust bundle; with ``request`` also a certificate.
+
+    ``algorithm`` is sm2, unless it says p256.
 
     With ``revoke``, a serial of the one organisation that is named, also its new list (``crl``) and which
     certificate that is (``revoked``).
@@ -21,6 +23,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     _requires_connection = False
     _VALID_ARGS = frozenset(
         {"folder", "organisations", "request", "host", "organisation", "dns", "address", "days", "revoke"}
+        | {"algorithm"}
     )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -28,7 +31,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         result: dict[str, Any] = super().run(tmp, task_vars)
         given, folder = self._task.args, Path(self._task.args["folder"])
         try:
-            authorities = {name: Authority(folder, name) for name in given["organisations"]}
+            algorithm = ALGORITHMS[given.get("algorithm", "sm2")]
+            authorities = {name: Authority(folder, name, algorithm) for name in given["organisations"]}
             if given.get("revoke"):
                 (authority,) = authorities.values()
                 result |= {"changed": True, "revoked": authority.issued(given["revoke"]).stem}

@@ -1,14 +1,14 @@
 #!/usr/bin/python
-"""Keep a host's SM2 key, born here, and say whether a new certificate is due."""
+"""Keep a host's key, born here, and say whether a new certificate is due."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: identity
-short_description: An SM2 key born on the host, and the request for its certificate
+short_description: A key born on the host, and the request for its certificate
 description:
-  - Has the engine make the key where there is none. It never leaves the host, and how it lies there is the
-    engine's affair.
+  - Has the engine, or another program, make the key where there is none. It never leaves the host, and how it
+    lies there is that program's affair.
   - If the certificate is missing, runs out soon, says another name or address, belongs to another key or to
     another authority, returns a signing request.
 options:
@@ -16,7 +16,7 @@ options:
   owner: {description: The user that reads the key., type: str, required: true}
   commands:
     description:
-      - The engine's commands C(make) (puts a new key where there is none), C(public) (prints the public
+      - The commands C(make) (puts a new key where there is none), C(public) (prints the public
         key as PEM) and C(request) (prints a signing request as PEM); {key}, {name}, {organisation} are
         filled in.
     type: dict
@@ -26,6 +26,7 @@ options:
   dns: {description: The DNS name that the certificate must say., type: str, required: true}
   address: {description: The IP address that the certificate must say., type: str, required: true}
   authority: {description: The organisation's authority as PEM., type: str, required: true}
+  algorithm: {description: What it signs by., type: str, choices: [sm2, p256], default: sm2}
   renew_before_days: {description: Days left at which renewal is due., type: int, required: true}
   rotate: {description: Make a new key in any case., type: bool, default: false}
   certificate: {description: A certificate to install as PEM., type: str, default: ""}
@@ -67,7 +68,8 @@ from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible.module_utils.settings.base import SettingError  # noqa: E402
 from ansible.module_utils.settings.files import write  # noqa: E402
 
-DISTID = "distid:1234567812345678"
+# SM2 signatures are made under an identity (GM/T 0009)
+VERIFY = {"sm2": ("-vfyopt", "distid:1234567812345678"), "p256": ()}
 
 
 def _run(what: str, argv: Sequence[str], stdin: str = "") -> str:
@@ -117,7 +119,8 @@ class Files:
         with tempfile.NamedTemporaryFile("w", suffix=".pem") as trusted:
             trusted.write(wanted["authority"])
             trusted.flush()
-            if not _holds("verify", "-vfyopt", DISTID, "-CAfile", trusted.name, str(self.certificate)):
+            by = VERIFY[wanted["algorithm"]]
+            if not _holds("verify", *by, "-CAfile", trusted.name, str(self.certificate)):
                 return "it is from another authority"
         return ""
 
@@ -181,6 +184,7 @@ def main() -> None:
         "dns": text,
         "address": text,
         "authority": text,
+        "algorithm": {"type": "str", "choices": [*VERIFY], "default": "sm2"},
         "renew_before_days": {"type": "int", "required": True},
         "rotate": {"type": "bool", "default": False},
         "certificate": {"type": "str", "default": ""},

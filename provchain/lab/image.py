@@ -42,7 +42,7 @@ PACKAGES = (
     "procps",
     "python3",
     "rsyslog",
-    "rsyslog-openssl",
+    "rsyslog-relp",
     "sudo",
     "systemd",
     "systemd-sysv",

@@ -1,4 +1,4 @@
-"""One SM2 certificate authority an organisation: it signs requests of that organisation's hosts only."""
+"""One certificate authority an organisation: it signs requests of that organisation's hosts only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from provchain.pki.openssl import SIGN, VERIFY, PkiError, openssl
+from provchain.pki.openssl import SM2, Algorithm, PkiError, openssl
 
 MAX_DAYS = 397
 # An authority outlives what it issues many times over; it is replaced by a new trust bundle.
@@ -34,12 +34,15 @@ class Wanted:
 
 
 class Authority:
-    """The authority of one organisation, kept in a folder of its own (mode 0700)."""
+    """The authority of one organisation, kept in a folder of its own (mode 0700).
 
-    def __init__(self, folder: Path, organisation: str) -> None:
+    It signs by one algorithm, and certifies keys of that alone.
+    """
+
+    def __init__(self, folder: Path, organisation: str, algorithm: Algorithm = SM2) -> None:
         if not _NAME.fullmatch(organisation):
             raise PkiError(f"organisation {organisation!r} can't name an authority")
-        self.organisation = organisation
+        self.organisation, self.algorithm = organisation, algorithm
         self.folder = folder / organisation
         self._key, self.certificate = self.folder / "ca.key", self.folder / "ca.pem"
 
@@ -48,7 +51,8 @@ class Authority:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._locked():
             if not self._key.exists():
-                pem = openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:SM2")
+                curve = f"ec_paramgen_curve:{self.algorithm.curve}"
+                pem = openssl("genpkey", "-algorithm", "EC", "-pkeyopt", curve)
                 _write(self._key, pem, 0o600)
             if not self.certificate.exists():
                 _write(self.certificate, self._self_signed(), 0o644)
@@ -56,7 +60,7 @@ class Authority:
 
     def _self_signed(self) -> bytes:
         return openssl(
-            "req", "-x509", "-new", "-key", self._key, "-sm3", *SIGN,
+            "req", "-x509", "-new", "-key", self._key, self.algorithm.digest, *self.algorithm.sign,
             "-subj", f"/O={self.organisation}/CN={self.organisation} authority",
             "-days", str(_AUTHORITY_DAYS), "-set_serial", _serial(),
             "-addext", "basicConstraints=critical,CA:TRUE,pathlen:0",
@@ -66,8 +70,8 @@ class Authority:
     def issue(self, request: str, wanted: Wanted) -> str:
         """Sign a request for just what is wanted and return the certificate as PEM.
 
-        Raises PkiError if the request's own signature doesn't hold, its key isn't SM2, its subject is
-        another, or more than 397 days are wanted. Nothing that the request asks for beyond its key and
+        Raises PkiError if the request's own signature doesn't hold, its key is of another curve, its subject
+        is another, or more than 397 days are wanted. Nothing that the request asks for beyond its key and
         subject is taken over.
         """
         self._refuse(request, wanted)
@@ -79,23 +83,23 @@ class Authority:
             f"subjectAltName=DNS:{wanted.dns},IP:{wanted.address}\n"
             "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n"
         )
-        serial = _serial()
+        serial, by = _serial(), self.algorithm
         with tempfile.NamedTemporaryFile("w", suffix=".cnf") as file:
             file.write(extensions)
             file.flush()
             pem = openssl(
-                "x509", "-req", "-CA", self.certificate, "-CAkey", self._key, "-sm3", *SIGN, *VERIFY,
+                "x509", "-req", "-CA", self.certificate, "-CAkey", self._key, by.digest, *by.sign, *by.verify,
                 "-days", str(wanted.days), "-set_serial", serial, "-extfile", file.name,
                 stdin=request.encode(),
             )  # fmt: skip
-        openssl("verify", *VERIFY, "-CAfile", self.certificate, stdin=pem)
+        openssl("verify", *by.verify, "-CAfile", self.certificate, stdin=pem)
         issued = self.folder / "issued"
         issued.mkdir(exist_ok=True, mode=0o700)
         _write(issued / f"{wanted.host}-{serial[2:]}.pem", pem, 0o644)
         return pem.decode("ascii")
 
     def public_key(self) -> str:
-        """Return the SM2 point that certificates and revocation lists are verified with, in hexadecimal."""
+        """Return the point that certificates and revocation lists are verified with, in hexadecimal."""
         pem = openssl("x509", "-noout", "-pubkey", stdin=self.ensure().encode())
         return openssl("pkey", "-pubin", "-outform", "DER", stdin=pem)[-65:].hex()
 
@@ -130,13 +134,13 @@ class Authority:
                 _write(number, b"01\n", 0o644)
             file.write(
                 f"[ca]\ndefault_ca=own\n[own]\ndatabase={index}\ncrlnumber={number}\n"
-                f"default_md=sm3\ndefault_crl_days={_AUTHORITY_DAYS}\n"
+                f"default_md={self.algorithm.digest[1:]}\ndefault_crl_days={_AUTHORITY_DAYS}\n"
             )
             file.flush()
             base = ("ca", "-config", file.name, "-cert", self.certificate, "-keyfile", self._key)
             if revoked is not None and not _is_in(index, revoked):
                 openssl(*base, "-revoke", revoked)
-            return openssl(*base, "-gencrl", *SIGN).decode("ascii")
+            return openssl(*base, "-gencrl", *self.algorithm.sign).decode("ascii")
 
     def _refuse(self, request: str, wanted: Wanted) -> None:
         if wanted.organisation != self.organisation:
@@ -152,9 +156,10 @@ class Authority:
             raise PkiError(f"{wanted.days} days are wanted", cause=f"1 to {MAX_DAYS} are allowed")
         raw = request.encode()
         public = openssl("req", "-noout", "-pubkey", stdin=raw)
-        if b"SM2" not in openssl("pkey", "-pubin", "-noout", "-text", stdin=public):
-            raise PkiError(f"{wanted.host}: the request's key is not SM2")
-        openssl("req", "-verify", "-noout", *VERIFY, stdin=raw)
+        curve = self.algorithm.curve
+        if f": {curve}\n".encode() not in openssl("pkey", "-pubin", "-noout", "-text", stdin=public):
+            raise PkiError(f"{wanted.host}: the request's key is not {curve}")
+        openssl("req", "-verify", "-noout", *self.algorithm.verify, stdin=raw)
         subject = openssl("req", "-noout", "-subject", "-nameopt", "RFC2253", stdin=raw).decode().strip()
         expected = f"subject=O={wanted.organisation},CN={wanted.host}"
         if subject != expected:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from provchain.errors import ProvchainError
@@ -11,6 +12,23 @@ from provchain.errors import ProvchainError
 DISTID = "distid:1234567812345678"
 SIGN = ("-sigopt", DISTID)
 VERIFY = ("-vfyopt", DISTID)
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """How an authority and those that it certifies sign: curve, digest, and what openssl needs besides."""
+
+    curve: str
+    digest: str
+    sign: tuple[str, ...] = ()
+    verify: tuple[str, ...] = ()
+
+
+SM2 = Algorithm("SM2", "-sm3", SIGN, VERIFY)
+"""The nodes' own (GB/T 32918)."""
+P256 = Algorithm("P-256", "-sha256")
+"""For software that knows no SM2, such as rsyslog (FIPS 186-5)."""
+ALGORITHMS = {"sm2": SM2, "p256": P256}
 
 
 class PkiError(ProvchainError):

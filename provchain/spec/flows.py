@@ -40,7 +40,13 @@ class Listener:
 def offered(roles: tuple[NodeRole, ...]) -> tuple[ServiceName, ...]:
     """Return the services that a host with these roles listens on, in a fixed order."""
     node = bool({"validator", "full", "rpc"} & set(roles))
-    on: dict[ServiceName, bool] = {"ssh": True, "ntp": "time" in roles, "p2p": node, "rpc": node}
+    on: dict[ServiceName, bool] = {
+        "ssh": True,
+        "ntp": "time" in roles,
+        "logs": "logs" in roles,
+        "p2p": node,
+        "rpc": node,
+    }
     return tuple(service for service in SERVICES if on[service])
 
 

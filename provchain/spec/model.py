@@ -14,8 +14,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from provchain.spec.codes import USCC_PATTERN, Region, valid_uscc
 
-NodeRole = Literal["validator", "full", "rpc", "bastion", "time", "signer"]
-ServiceName = Literal["ssh", "ntp", "p2p", "rpc"]
+NodeRole = Literal["validator", "full", "rpc", "bastion", "time", "logs", "signer"]
+ServiceName = Literal["ssh", "ntp", "logs", "p2p", "rpc"]
 OrganisationRole = Literal[
     "operator", "provincial_regulator", "government", "custodian", "vendor", "csrc_bureau"
 ]
@@ -184,8 +184,9 @@ class Host(_Model):
     """Its address in its zone."""
     roles: Annotated[tuple[NodeRole, ...], Field(min_length=1), AfterValidator(_distinct)]
     """validator: votes; full: follows without a vote; rpc: serves clients (needs one of these two);
-    bastion: the way in for SSH; time: NTP source of the others; signer: keeps a founding key of its
-    organisation, which submits objects and approves changes of the membership."""
+    bastion: the way in for SSH; time: NTP source of the others; logs: collects the logs of the others;
+    signer: keeps a founding key of its organisation, which submits objects and approves changes of the
+    membership."""
     keep_blocks: int = Field(default=0, ge=0, le=1_000_000_000)
     """How many of the newest blocks a node keeps: 0 for an archive, which keeps all, else 1,000 or more."""
     join: Literal["blocks", "snapshot"] = "blocks"
@@ -221,6 +222,8 @@ class Services(_Model):
     """Every host."""
     ntp: UdpPort = "123/udp"
     """Hosts with the role time."""
+    logs: TcpPort = "2514/tcp"
+    """Hosts with the role logs: RELP over TLS, from all others."""
     p2p: TcpPort = "26656/tcp"
     """Nodes, to one another."""
     rpc: TcpPort = "26657/tcp"

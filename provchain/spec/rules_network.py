@@ -7,7 +7,7 @@ from itertools import combinations
 
 from provchain.document import Finding
 from provchain.spec.flows import SERVICES, offered, targets
-from provchain.spec.model import ChainSpec
+from provchain.spec.model import ChainSpec, NodeRole, ServiceName
 from provchain.spec.rules_chain import repeated
 
 LONGEST_PREFIX = 28
@@ -136,7 +136,7 @@ def flow_ends(spec: ChainSpec) -> Iterator[Finding]:
 
 
 def needed_flows(spec: ChainSpec) -> Iterator[Finding]:
-    """Every host is reached by SSH from the management zone, and reaches a clock."""
+    """Every host is reached by SSH from the management zone, and reaches a clock and the logs' collectors."""
     management = {zone.name for zone in spec.zones if zone.kind == "management"}
     reached = {
         host.name
@@ -144,18 +144,25 @@ def needed_flows(spec: ChainSpec) -> Iterator[Finding]:
         if flow.service == "ssh" and flow.source in management
         for host in targets(spec, flow)
     }
-    timed = {flow.source for flow in spec.flows if flow.service == "ntp" and targets(spec, flow)}
-    clocks = any("time" in host.roles for host in spec.hosts)
     for zone in spec.zones:
         here = [host for host in spec.hosts if host.zone == zone.name]
         lost = [host.name for host in here if host.name not in reached]
-        late = [host.name for host in here if "time" not in host.roles and zone.name not in timed]
         if lost and management:
             found = f"no flow for ssh from the management zone to {', '.join(lost)} in {zone.name}"
             yield Finding(("flows",), found, "one, as hosts are set up that way")
-        if late and clocks:
-            found = f"no flow for ntp from {zone.name} to a host with the role time"
-            yield Finding(("flows",), found, f"one, for {', '.join(late)}")
+    yield from _served(spec, "ntp", "time")
+    yield from _served(spec, "logs", "logs")
+
+
+def _served(spec: ChainSpec, service: ServiceName, role: NodeRole) -> Iterator[Finding]:
+    """Where hosts have a role, every zone with others has a flow to what they serve."""
+    serving = [host for host in spec.hosts if role in host.roles]
+    sources = {flow.source for flow in spec.flows if flow.service == service and targets(spec, flow)}
+    for zone in spec.zones:
+        here = [host.name for host in spec.hosts if host.zone == zone.name and role not in host.roles]
+        if here and serving and zone.name not in sources:
+            found = f"no flow for {service} from {zone.name} to a host with the role {role}"
+            yield Finding(("flows",), found, f"one, for {', '.join(here)}")
 
 
 RULES = (

@@ -38,8 +38,9 @@ def test_no_private_key_can_be_read_by_others(name: str, facts: dict[str, Any]) 
 def test_the_engines_private_keys_are_sealed(
     name: str, facts: dict[str, Any], engine: Engine, network: Network
 ) -> None:
-    """No key lies in the clear but those of ssh, and the engine's own lie there sealed."""
-    strays = [path for path in facts["private_keys"] if not path.startswith("/etc/ssh/ssh_host_")]
+    """No key lies in the clear but those of sshd and rsyslog, and the engine's own lie there sealed."""
+    system = ("/etc/ssh/ssh_host_", "/etc/provchain/logs/tls.key")
+    strays = [path for path in facts["private_keys"] if not path.startswith(system)]
     assert strays == [], name
     sealed = engine.sealed(network.described(name))
     assert sealed
@@ -78,7 +79,8 @@ def test_the_host_carries_the_descriptions_digest(name: str, facts: dict[str, An
 def test_the_controller_keeps_no_key_but_the_authorities_and_its_own(network: Network) -> None:
     """Keys of hosts are born on the hosts; here are only the CAs' and the one for SSH, all 0600."""
     allowed = {network.state / "ssh" / "id_ed25519"}
-    allowed |= {network.state / "pki" / o.name / "ca.key" for o in network.spec.organisations}
+    for kind in ("pki", "pki-logs"):
+        allowed |= {network.state / kind / o.name / "ca.key" for o in network.spec.organisations}
     found = {path for path in _files(network.state) if PRIVATE in path.read_bytes()}
     assert found == allowed
     modes = {str(path): oct(stat.S_IMODE(path.stat().st_mode)) for path in found}

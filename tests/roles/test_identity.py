@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from settings import SettingError
 
 from provchain.paths import REPOSITORY
-from provchain.pki import Authority, Wanted
+from provchain.pki import ALGORITHMS, Authority, Wanted
 
 PROVNODE = [
     *(sys.executable, "-c"),
@@ -30,18 +31,19 @@ NAMES = {"name": "v1", "organisation": "zjex", "dns": "v1.lab.provchain.internal
 class Host:
     """A host's folder, and the authority of its organisation."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, algorithm: str, commands: dict[str, list[str]]) -> None:
         found = importlib.util.spec_from_file_location("identity", REPOSITORY / "plugins/modules/identity.py")
         assert found is not None
         assert found.loader is not None
         module = importlib.util.module_from_spec(found)
         found.loader.exec_module(module)
         (folder / "identity").mkdir()
-        self.files: Any = module.Files(str(folder / "identity"), "root", COMMANDS)
-        self.authority = Authority(folder / "pki", "zjex")
+        self.files: Any = module.Files(str(folder / "identity"), "root", commands)
+        self.authority = Authority(folder / "pki", "zjex", ALGORITHMS[algorithm])
         self.wanted: dict[str, Any] = {
             **NAMES,
             "authority": self.authority.ensure(),
+            "algorithm": algorithm,
             "renew_before_days": 30,
             "rotate": False,
         }
@@ -63,9 +65,13 @@ class Host:
         return reason
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+@pytest.fixture(params=["sm2", "p256"])
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
+    """A host of the engine's, and one as logs are sent by."""
+    if request.param == "sm2":
+        return Host(tmp_path, "sm2", COMMANDS)
+    role = yaml.safe_load((REPOSITORY / "roles/log_forwarding/vars/main.yml").read_text(encoding="utf-8"))
+    return Host(tmp_path, role["log_forwarding_algorithm"], role["log_forwarding_commands"])
 
 
 def test_a_certificate_is_asked_for_once(host: Host) -> None:
@@ -101,7 +107,7 @@ def test_renewal_is_due_by_days_left(host: Host) -> None:
 
 def test_another_authority_makes_a_new_one_due(host: Host, tmp_path: Path) -> None:
     host.certify()
-    other = Authority(tmp_path / "other", "zjex").ensure()
+    other = Authority(tmp_path / "other", "zjex", host.authority.algorithm).ensure()
     assert host.due(authority=other) == "it is from another authority"
 
 

@@ -98,7 +98,11 @@ def test_evidence_is_safe_to_print() -> None:
 
 
 def test_every_rule_that_machines_fix_says_how() -> None:
-    roles = (frozenset[str](), frozenset(("bastion", "time")), frozenset(("validator", "full", "rpc")))
+    roles = (
+        frozenset[str](),
+        frozenset(("bastion", "time", "logs")),
+        frozenset(("validator", "full", "rpc")),
+    )
     hosts = [Target("h1", family, False, some) for family in ("debian", "rpm") for some in roles]
     for rule in STRICT.rules:
         about = [host for host in hosts if judge.applies(rule, host)]

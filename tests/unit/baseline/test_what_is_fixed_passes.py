@@ -47,7 +47,7 @@ def _seen(files: dict[str, str], arch: str, target: Target) -> Facts:
 
 @pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
 def test_a_hardened_host_passes(arch: str) -> None:
-    target = Target("h1", "debian", False, frozenset({"validator"}), arch=arch)
+    target = Target("h1", "debian", False, frozenset({"validator", "logs"}), arch=arch)
     after = {
         str(one.parameters["path"]): str(one.parameters["content"])
         for one in fixes.plan(STRICT, target)

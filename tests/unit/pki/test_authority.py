@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from provchain.pki import Authority, PkiError, Wanted
+from provchain.pki import ALGORITHMS, Authority, PkiError, Wanted
 from provchain.pki.openssl import SIGN, openssl, verify_manifest
 
 WANTED = Wanted("v1", "zjex", "v1.lab.provchain.internal", "10.77.10.11", 397)
@@ -38,6 +38,18 @@ def test_a_good_request_is_signed_for_just_what_is_wanted(authority: Authority, 
     assert "DNS:v1.lab.provchain.internal, IP Address:10.77.10.11" in shown
     assert "CA:FALSE" in shown
     assert "TLS Web Server Authentication, TLS Web Client Authentication" in shown
+
+
+def test_an_authority_for_software_without_sm2_signs_keys_of_its_own_curve_only(tmp_path: Path) -> None:
+    """Such as rsyslog's: the nodes' certificates stay SM2, and neither passes for the other."""
+    plain = Authority(tmp_path / "pki-logs", "zjex", ALGORITHMS["p256"])
+    shown = text(plain.issue(request(tmp_path, curve="P-256"), WANTED))
+    assert "Signature Algorithm: ecdsa-with-SHA256" in shown
+    assert "DNS:v1.lab.provchain.internal, IP Address:10.77.10.11" in shown
+    crl = openssl("crl", "-noout", "-text", stdin=plain.crl().encode()).decode()
+    assert "Signature Algorithm: ecdsa-with-SHA256" in crl
+    with pytest.raises(PkiError, match="not P-256"):
+        plain.issue(request(tmp_path), WANTED)
 
 
 def test_the_authority_keeps_its_key_to_itself(authority: Authority) -> None:
