@@ -1,5 +1,5 @@
-"""Ways to ask hosts over SSH, side by side: OpenSSH as the audit uses it, the same over kept connections, and
-paramiko in threads, as pyinfra's connector has it. Prints JSON.
+"""Two ways to ask hosts over SSH, side by side: OpenSSH as the audit uses it, and paramiko in threads, as
+pyinfra's connector has it. Prints JSON.
 
     python bench/transport.py [--hosts 8 40] [--rounds 3]
 
@@ -15,7 +15,6 @@ import base64
 import json
 import resource
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,29 +32,17 @@ ASKED = looks.plan([file("/etc/passwd"), command("/usr/bin/id", "-u")])
 Way = Callable[[Server, Path, int], int]
 
 
-def _configured(one: Server, most: int) -> tuple[Path, Path]:
-    """Return a configuration of so many hosts, and one that keeps connections."""
-    text = "\n".join(one.reach(f"h{number}").config.read_text() for number in range(most))
-    plain, kept = one.folder / "plain", one.folder / "kept"
-    plain.write_text(text)
-    kept.write_text(
-        f"{text}\nHost *\n  ControlMaster auto\n  ControlPersist 60\n  ControlPath {one.folder}/%C\n"
-    )
-    return plain, kept
+def _configured(one: Server, most: int) -> Path:
+    """Return a configuration of so many hosts."""
+    path = one.folder / "many"
+    path.write_text("\n".join(one.reach(f"h{number}").config.read_text() for number in range(most)))
+    return path
 
 
 def _openssh(_one: Server, config: Path, count: int) -> int:
     reaches = [Reach(f"h{number}", config) for number in range(count)]
     found = asyncio.run(ssh.ask_all(reaches, ASKED))
     return sum(not facts.unreachable for facts in found.values())
-
-
-def _keep(config: Path, count: int) -> None:
-    """Open connections that stay, as an operator's own ssh would leave them."""
-    for number in range(count):
-        subprocess.run(
-            ["ssh", "-F", str(config), f"h{number}", "true"], check=True, stderr=subprocess.DEVNULL
-        )
 
 
 def _paramiko(one: Server, _config: Path, count: int) -> int:
@@ -107,14 +94,12 @@ def main() -> None:
     options = parser.parse_args()
     about, runs = environment(), []
     with server(extra="MaxSessions 100") as one:
-        plain, kept = _configured(one, max(options.hosts))
+        config = _configured(one, max(options.hosts))
         for count in options.hosts:
             found = {
-                "openssh": _measure(_openssh, one, plain, count, options.rounds),
-                "paramiko": _measure(_paramiko, one, plain, count, options.rounds),
+                "openssh": _measure(_openssh, one, config, count, options.rounds),
+                "paramiko": _measure(_paramiko, one, config, count, options.rounds),
             }
-            _keep(kept, count)
-            found["openssh_kept"] = _measure(_openssh, one, kept, count, options.rounds)
             runs.append({"hosts": count, **found})
     print(json.dumps({"bench": "transport", "environment": about, "runs": runs}, ensure_ascii=False))
 

@@ -1,96 +1,69 @@
-"""What an SSH server offers to anybody, before a login: algorithms, and ways to authenticate. By paramiko.
+"""What an SSH server offers to anybody, before a login, as the ssh that logged in was told it. Pure.
 
-The server's own offer is read, not what two sides agree on; then the method ``none`` is asked for, to which a
-server answers with the methods that it would take (RFC 4252, 5.2).
+OpenSSH's client writes down the server's own proposal, which comes in plain before anything is agreed on (RFC
+4253, 7.1), and the methods that the server answers ``none`` with, by which a client asks first (RFC 4252,
+5.2). So there is no second connection, and the host key was verified as for all else.
 """
 
 from __future__ import annotations
 
-import shlex
-import socket
-from collections.abc import Iterable, Mapping
-from typing import Any
+import re
 
-import paramiko
-
-from provchain.audit.ssh import CONNECT_SECONDS, Reach, Through
-
+LEVEL = "DEBUG2"
+"""The level of ssh's log that holds it (OpenSSH 7.3, 2016, and later)."""
 MOST_WORDS = 64
 MOST_LETTERS = 120
+_PROPOSAL = "debug2: peer server KEXINIT proposal"
 _LISTS = {
-    "ssh.kex": "kex_algo_list",
-    "ssh.host_key": "server_key_algo_list",
-    "ssh.cipher": "server_encrypt_algo_list",
-    "ssh.mac": "server_mac_algo_list",
+    "ssh.kex": "KEX algorithms",
+    "ssh.host_key": "host key algorithms",
+    "ssh.cipher": "ciphers stoc",
+    "ssh.mac": "MACs stoc",
 }
+_VERSION = re.compile(r"debug1: Remote protocol version ([0-9.]+), remote software version (.*)")
+_METHODS = re.compile(r"debug1: Authentications that can continue: (.*)")
+_LET_IN = re.compile(r'Authenticated to .* using "none"\.')
+# what ssh logs of a connection that worked
+_NO_FAULT = re.compile(r"debug[123]: |OpenSSH_|Authenticated to |Transferred: |Bytes per second: |$")
 
 
-class _Asking(paramiko.Transport):  # type: ignore[misc] # the library has no types
-    """A transport that remembers what the other side proposed."""
+def offers(log: str) -> dict[str, tuple[str, ...]]:
+    """Return what a server offered, under the names that ``facts.SSH_OFFERS`` lists; only what is told.
 
-    proposed: Mapping[str, Any] = {}
-
-    def _parse_kex_init(self, m: paramiko.Message) -> None:
-        # the library keeps only what was agreed; this hook is tried against a real server by the tests
-        copy = paramiko.Message(m.get_remainder())
-        self.proposed = self._really_parse_kex_init(copy)
-        super()._parse_kex_init(m)
-
-
-def offers(reach: Reach, through: Through | None = None) -> dict[str, tuple[str, ...]]:
-    """Return what a server offers, under the names that ``facts.SSH_OFFERS`` lists; nothing if none answers.
-
-    A server whose host key is not the known one has told nothing.
+    The first of each counts: nothing that the server says later, in words of its own, can pass for it, and
+    ssh escapes what would begin a line.
     """
-    config = paramiko.SSHConfig.from_path(str(reach.config)).lookup(reach.name)
-    target = f"[{config['hostname']}]:{config.get('port', '22')}"
-    proxy = through.command(target) if through else config.get("proxycommand", "")
-    stream: Any = None
-    transport: _Asking | None = None
-    try:
-        if proxy:
-            stream = paramiko.ProxyCommand(proxy)
-            stream.settimeout(CONNECT_SECONDS)
-        else:
-            address = (config["hostname"], int(config.get("port", 22)))
-            stream = socket.create_connection(address, CONNECT_SECONDS)
-        transport = _Asking(stream)
-        transport.banner_timeout = transport.handshake_timeout = CONNECT_SECONDS
-        transport.auth_timeout = CONNECT_SECONDS
-        transport.start_client(timeout=CONNECT_SECONDS)
-        user = reach.user or str(config.get("user", ""))
-        return _told(transport, user) if _is_known(transport, config, reach.name) else {}
-    except (paramiko.SSHException, OSError, EOFError):
-        return {}
-    finally:
-        if transport is not None:
-            transport.close()
-        if stream is not None:
-            stream.close()
-
-
-def _told(transport: _Asking, user: str) -> dict[str, tuple[str, ...]]:
-    found = {name: _plain(transport.proposed.get(key, ())) for name, key in _LISTS.items()}
-    found["ssh.version"] = _plain((transport.remote_version,))
-    try:
-        transport.auth_none(user)
-    except paramiko.BadAuthenticationType as refused:
-        found["ssh.auth"] = _plain(refused.allowed_types)
-    else:
-        found["ssh.auth"] = ("none",)  # it let us in
+    lines = [line.rstrip("\r") for line in log.split("\n")]
+    found: dict[str, tuple[str, ...]] = {}
+    version = _first(_VERSION, lines)
+    if version:
+        found["ssh.version"] = _plain([f"SSH-{version[1]}-{version[2]}"])
+    proposal = lines[lines.index(_PROPOSAL) + 1 :] if _PROPOSAL in lines else []
+    for name, title in _LISTS.items():
+        row = next((line for line in proposal[:12] if line.startswith(f"debug2: {title}: ")), None)
+        if row is not None:
+            found[name] = _plain(row.split(": ", 2)[2].split(","))
+    methods = _first(_METHODS, lines)
+    if methods:
+        found["ssh.auth"] = _plain(methods[1].split(","))
+    elif _first(_LET_IN, lines):
+        found["ssh.auth"] = ("none",)
     return found
 
 
-def _is_known(transport: paramiko.Transport, config: Mapping[str, Any], name: str) -> bool:
-    known = paramiko.HostKeys()
-    for path in shlex.split(config.get("userknownhostsfile", "")):
-        known.load(path)
-    return bool(known.check(config.get("hostkeyalias", name), transport.get_remote_server_key()))
+def fault(log: str) -> str:
+    """Return ssh's last word on what went wrong; empty if there is none."""
+    return next((line for line in reversed(log.splitlines()) if not _NO_FAULT.match(line)), "")
 
 
-def _plain(words: Iterable[object]) -> tuple[str, ...]:
+def _first(pattern: re.Pattern[str], lines: list[str]) -> re.Match[str] | None:
+    return next(filter(None, map(pattern.fullmatch, lines)), None)
+
+
+def _plain(words: list[str]) -> tuple[str, ...]:
     """Return a server's words bounded in number and length, and printable."""
     return tuple(
-        "".join(letter if letter.isprintable() else "\ufffd" for letter in str(word)[:MOST_LETTERS])
-        for word in list(words)[:MOST_WORDS]
+        "".join(letter if letter.isprintable() else "\ufffd" for letter in word[:MOST_LETTERS])
+        for word in words[:MOST_WORDS]
+        if word
     )

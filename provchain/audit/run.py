@@ -19,7 +19,7 @@ from provchain.audit.orders import Source
 from provchain.audit.subjects import HOSTNAME, Subject, everything, known
 from provchain.baseline import judge
 from provchain.baseline.catalog import BASELINES, Catalog, Resolved
-from provchain.baseline.facts import SSH_OFFERS, Facts, Probe
+from provchain.baseline.facts import Facts, Probe
 from provchain.baseline.judge import Result
 from provchain.baseline.model import SiteFile
 from provchain.baseline.observation import one_line
@@ -68,7 +68,7 @@ def audit(order: Order, told: Told = lambda _name, _facts: None) -> Assessment:
     """Look at every host side by side and return what was found; read-only."""
     started = _now()
     reaches = [reach for reach in order.source.reaches if not order.hosts or reach.name in order.hosts]
-    work = ssh.ask_all(reaches, looks.plan(order.asked), outside=SSH_OFFERS in order.asked, told=told)
+    work = ssh.ask_all(reaches, looks.plan(order.asked), told=told)
     return assess(order, _run(work), started, _now())
 
 

@@ -3,7 +3,7 @@
 OpenSSH was chosen over paramiko (pyinfra's connector) for what it verifies and how it fails: host keys,
 certificates, jump hosts and agents are as in the site's own configuration, a bastion is entered once, and a
 process can be ended at any moment, whatever the host does. It costs about 10 ms of processor a host, paramiko
-about 6, and either is little beside what the host itself does.
+about 6, and either is little beside what the host itself does. Its log tells what the server offers.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from provchain.audit import answer, looks
+from provchain.audit import answer, looks, offers
 from provchain.baseline.facts import Facts
 
 CONNECT_SECONDS = 8
 TOTAL_SECONDS = looks.HOST_SECONDS + 10
 MOST_OUT = 16 << 20
 MOST_ERR = 4 << 20
+MOST_LOG = 1 << 18
 SIDE_BY_SIDE = 24
 _CHUNK = 1 << 16
 
@@ -42,13 +43,17 @@ class Reach:
     """The account on the host itself, in place of the configuration's."""
 
     def argv(self, *options: str) -> list[str]:
-        """Return ssh with what always holds: no questions, host keys verified, nothing forwarded."""
+        """Return ssh with what always holds: no questions, host keys verified, nothing forwarded.
+
+        Of a setting that stands twice the first counts, so that the options say how much is logged.
+        """
         return ssh(self.config, *options)
 
 
 def ssh(config: Path, *options: str) -> list[str]:
     """Return ssh with a configuration and with what always holds."""
     settings = (
+        *options,
         "BatchMode=yes",
         "StrictHostKeyChecking=yes",
         "ForwardAgent=no",
@@ -58,7 +63,7 @@ def ssh(config: Path, *options: str) -> list[str]:
         # first of what is taken: sntrup761, which would be, costs either end 50 ms of processor a connection,
         # and what is read here is no secret that has to last
         "KexAlgorithms=^curve25519-sha256",
-        # a connection that is there is used, and none is left behind
+        # none is left behind
         "ControlMaster=no",
         "LogLevel=ERROR",
         f"ConnectTimeout={CONNECT_SECONDS}",
@@ -66,7 +71,7 @@ def ssh(config: Path, *options: str) -> list[str]:
         "ServerAliveInterval=5",
         "ServerAliveCountMax=3",
     )
-    return ["ssh", "-F", str(config), *(word for one in (*settings, *options) for word in ("-o", one))]
+    return ["ssh", "-F", str(config), *(word for one in settings for word in ("-o", one))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +107,7 @@ class Bastions:
 
     async def _open(self, reach: Reach, socket: Path) -> Through:
         control = (f"ControlPath={socket}", "ControlPersist=no")
-        # -M, as of a setting that stands twice the first counts
-        process = await _start([*reach.argv(*control), "-M", "-N", "-T", reach.bastion])
+        process = await _start([*reach.argv(*control, "ControlMaster=yes"), "-N", "-T", reach.bastion])
         self.processes.append(process)
         until = time.monotonic() + CONNECT_SECONDS + 2
         while not os.path.exists(socket):  # noqa: ASYNC240, PTH110 - a look at a memory file system
@@ -132,12 +136,52 @@ async def bastions() -> AsyncIterator[Bastions]:
             await held.close()
 
 
-async def ask(reach: Reach, asked: Sequence[looks.Look], through: Through | None = None) -> Facts:
+class Log:
+    """A pipe with a name, into which an ssh writes its log: apart from what the host says, and bounded.
+
+    ssh closes all else that it is given. It is open for writing here as well, and so does not end too early.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._held = bytearray()
+
+    def __enter__(self) -> Log:
+        os.mkfifo(self.path, 0o600)
+        self._pipe = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        asyncio.get_running_loop().add_reader(self._pipe, self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.get_running_loop().remove_reader(self._pipe)
+        os.close(self._pipe)
+        self.path.unlink()
+
+    def text(self) -> str:
+        """Return what was written until now, or its beginning, and what was written last."""
+        while self._take():
+            pass
+        return self._held.decode("utf-8", "replace")
+
+    def _take(self) -> int:
+        with contextlib.suppress(BlockingIOError):
+            some = os.read(self._pipe, _CHUNK)
+            # of what is too long, the beginning says what the server offers, and the end what went wrong
+            del self._held[MOST_LOG:]
+            self._held += some
+            return len(some)
+        return 0
+
+
+async def ask(reach: Reach, asked: Sequence[looks.Look], log: Log, through: Through | None = None) -> Facts:
     """Return what a host answered, within limits of time and size; what went wrong is in the facts."""
     nonce = secrets.token_hex(16)
-    options = [f"ProxyCommand={through.command()}"] if through else []
+    # a connection of its own: one that is there tells nothing of what the server offers now
+    options = ["ControlPath=none", f"LogLevel={offers.LEVEL}"]
+    options += [f"ProxyCommand={through.command()}"] if through else []
     options += [f"User={reach.user}"] if reach.user else []
-    process = await _start([*reach.argv(*options), "-T", "--", reach.name, looks.REMOTE])
+    argv = [*reach.argv(*options), "-E", str(log.path), "-T", "--", reach.name, looks.REMOTE]
+    process = await _start(argv)
     late = False
     out, err = bytearray(), bytearray()
     try:
@@ -154,51 +198,41 @@ async def ask(reach: Reach, asked: Sequence[looks.Look], through: Through | None
         return Facts({}, int(time.time()), "it told more than is taken")
     finally:
         await _end(process)
+    told = log.text()
     try:
-        return Facts(answer.parse(asked, nonce, bytes(out), bytes(err)), int(time.time()))
+        outputs = answer.parse(asked, nonce, bytes(out), bytes(err) + f"\n{offers.fault(told)}".encode())
     except answer.AnswerError as error:
         reason = f"no answer within {TOTAL_SECONDS} s" if late else str(error)
         return Facts({}, int(time.time()), reason)
+    return Facts(outputs, int(time.time()), external=offers.offers(told))
 
 
 async def ask_all(
     reaches: Sequence[Reach],
     asked: Sequence[looks.Look],
     *,
-    outside: bool = False,
     told: Callable[[str, Facts], None] = lambda _name, _facts: None,
     side_by_side: int = SIDE_BY_SIDE,
 ) -> dict[str, Facts]:
-    """Return the facts of every host by name, so many side by side; ``told`` hears of each as it ends.
-
-    ``outside`` looks at what each SSH server offers as well.
-    """
+    """Return the facts of every host by name, so many side by side; ``told`` hears of each as it ends."""
     gate = asyncio.Semaphore(side_by_side)
     found: dict[str, Facts] = {}
 
-    async def one(reach: Reach, held: Bastions) -> None:
+    async def one(number: int, reach: Reach, held: Bastions) -> None:
         async with gate:
             try:
                 through = await held.way(reach)
-                offered = asyncio.create_task(_offers(reach, through)) if outside else None
-                facts = await ask(reach, asked, through)
-                if offered and not facts.unreachable:
-                    facts = replace(facts, external=await offered)
+                with Log(held.folder / f"log-{number}") as log:
+                    facts = await ask(reach, asked, log, through)
             except OSError as error:
                 facts = Facts({}, int(time.time()), str(error))
         found[reach.name] = facts
         told(reach.name, facts)
 
     async with bastions() as held, asyncio.TaskGroup() as group:
-        for reach in reaches:
-            group.create_task(one(reach, held))
+        for number, reach in enumerate(reaches):
+            group.create_task(one(number, reach, held))
     return {reach.name: found[reach.name] for reach in reaches}
-
-
-async def _offers(reach: Reach, through: Through | None) -> dict[str, tuple[str, ...]]:
-    from provchain.audit.offers import offers  # a library that takes a while to load
-
-    return await asyncio.to_thread(offers, reach, through)
 
 
 async def _start(argv: Sequence[str]) -> asyncio.subprocess.Process:

@@ -60,6 +60,7 @@ PURE = (
     "provchain/audit/assessment.py",
     "provchain/audit/clauses.py",
     "provchain/audit/drift.py",
+    "provchain/audit/offers.py",
     "provchain/audit/subjects.py",
     "provchain/cli/audit_text.py",
     "provchain/report/",
