@@ -70,14 +70,17 @@ def everything(profile: Resolved, targets: Iterable[Target]) -> tuple[Probe, ...
     kinds: tuple[tuple[Family | None, bool], ...] = tuple(
         (family, container) for family in ("debian", "rpm", None) for container in (False, True)
     )
+    # what is asked of a host does not depend on its name, so that of many hosts few are different
+    different = {
+        replace(target, name="", family=family, container=container)
+        for target in set(targets)
+        for family, container in kinds
+    }
     wanted = {
         probe
-        for target in targets
-        for family, container in kinds
+        for target in different
         for rule in profile.rules
-        for probe in rule.check_for(family).probes(
-            replace(target, family=family, container=container), profile.values
-        )
+        for probe in rule.check_for(target.family).probes(target, profile.values)
     }
     return tuple(sorted({*wanted, *FIRST}))
 
