@@ -20,7 +20,8 @@ options:
         C(group) (name), C(user) (name, home, shell, groups),
         C(attributes) (path, most, owners, groups), C(option) (path, key, value, separator),
         C(knob) (name, value), C(package) (name, file, content), C(packages_absent) (names),
-        C(pam_profile) (name, arguments), C(password_age) (name, days), C(shells_removed) (names),
+        C(pam_profile) (name, arguments), C(password_age) (name, days), C(people) (name, groups, members),
+        C(shells_removed) (names),
         C(unit) (name, restart_on, ready), C(units_off) (names), C(units_reloaded) (paths).
         An item may say which C(rules) of the baseline it serves.
     type: list

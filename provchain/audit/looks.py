@@ -114,8 +114,11 @@ REMOTE = shlex.join(("/usr/bin/timeout", "-k", "2", str(HOST_SECONDS), "/bin/sh"
 
 
 def sudoers(looks: Iterable[Look], account: str) -> str:
-    """Return the sudoers file by which an auditor may run just what needs root. Raises ValueError."""
-    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", account):
+    """Return the sudoers file by which an auditor, or a %group of them, may run just what needs root.
+
+    Raises ValueError for what is no name.
+    """
+    if not re.fullmatch(r"%?[a-z_][a-z0-9_-]{0,31}", account):
         raise ValueError(f"{account!r} is no name of an account")
     commands = [sudoers_command(look) for look in looks if look.root]
     lines = [

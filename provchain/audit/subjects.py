@@ -52,7 +52,7 @@ def of_network(spec: ChainSpec) -> tuple[Subject, ...]:
                 False,
                 frozenset(host.roles),
                 frozenset((one.protocol, one.port) for one in listeners(spec, host)),
-                (spec.ssh.user,),
+                (spec.ssh.user, *(one.name for one in spec.administrators)),
                 f"{spec.engine.name}.service" if _NODES & set(host.roles) else None,
                 plan_of(spec, host),
             ),

@@ -155,7 +155,7 @@ def diff(
 
 @app.command(epilog="Example: provchain audit sudoers --account auditor > auditor.sudoers")
 def sudoers(
-    account: Annotated[str, typer.Option(help="the auditor's account on the hosts")] = "auditor",
+    account: Annotated[str, typer.Option(help="the auditor's account on the hosts, or a %group")] = "auditor",
     profile: ProfileName = _PROFILE,
 ) -> None:
     """Print the sudo list of an auditor who is not root: exact commands, nothing that changes anything."""

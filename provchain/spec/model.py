@@ -6,19 +6,20 @@ Shapes and single values are checked here; what must hold between values is in `
 
 from __future__ import annotations
 
-import base64
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from provchain.spec.codes import USCC_PATTERN, Region, valid_uscc
+from provchain.spec.keys import host_key, person_key, sm2_public
 
 NodeRole = Literal["validator", "full", "rpc", "bastion", "time", "logs", "signer"]
 ServiceName = Literal["ssh", "ntp", "logs", "p2p", "rpc"]
 OrganisationRole = Literal[
     "operator", "provincial_regulator", "government", "custodian", "vendor", "csrc_bureau"
 ]
+AdministratorRole = Literal["system", "security", "audit", "auditor"]
 ZoneKind = Literal["consensus", "access", "regulator", "management", "data"]
 
 NETWORK = "^[a-z][a-z0-9]{1,7}$"
@@ -47,14 +48,6 @@ MEANINGS = {
 }
 """What each pattern means, for people; used in refusals."""
 
-_KEY_BYTES = {
-    "ssh-ed25519": 32,
-    "ecdsa-sha2-nistp256": 65,
-    "ecdsa-sha2-nistp384": 97,
-    "ecdsa-sha2-nistp521": 133,
-}
-"""The types of host keys that are accepted, and the length of their public part in bytes."""
-
 
 def _port(text: str) -> str:
     if int(text.partition("/")[0]) > 65535:
@@ -74,33 +67,14 @@ def _distinct(roles: tuple[NodeRole, ...]) -> tuple[NodeRole, ...]:
     return roles
 
 
-def _host_key(text: str) -> str:
-    """Check an SSH public key: a known type and the very blob of that type (RFC 8709, 4; RFC 5656, 3.1)."""
-    refusal = ValueError("a public host key as in /etc/ssh/ssh_host_ed25519_key.pub, without its comment")
-    kind, _, encoded = text.partition(" ")
-    if kind not in _KEY_BYTES:
-        raise refusal
-    parts = [kind] if kind == "ssh-ed25519" else [kind, kind.rpartition("-")[2]]
-    head = b"".join(len(part).to_bytes(4, "big") + part.encode() for part in parts)
-    head += _KEY_BYTES[kind].to_bytes(4, "big")
-    try:
-        blob = base64.b64decode(encoded, validate=True)
-    except ValueError:  # no base64, or no ASCII
-        raise refusal from None
-    # a second spelling of the same base64 would make one key look like two
-    canonical = base64.b64encode(blob).decode() == encoded
-    if not canonical or not blob.startswith(head) or len(blob) != len(head) + _KEY_BYTES[kind]:
-        raise refusal
-    return text
-
-
 Word = Annotated[str, Field(pattern=WORD)]
 Label = Annotated[str, Field(pattern=LABEL)]
 Title = Annotated[str, Field(pattern=TITLE, max_length=100)]
 User = Annotated[str, Field(pattern=USER), AfterValidator(_not_root)]
 TcpPort = Annotated[str, Field(pattern=TCP), AfterValidator(_port)]
 UdpPort = Annotated[str, Field(pattern=UDP), AfterValidator(_port)]
-HostKey = Annotated[str, Field(max_length=1000), AfterValidator(_host_key)]
+HostKey = Annotated[str, Field(max_length=1000), AfterValidator(host_key)]
+PersonKey = Annotated[str, Field(max_length=1000), AfterValidator(person_key)]
 
 
 class Endpoint(NamedTuple):
@@ -288,6 +262,31 @@ class Ssh(_Model):
     """The host through which every other one is reached."""
 
 
+class Administrator(_Model):
+    """A person with an account on every host, and with one part in running them (GB/T 22239 8.1.5)."""
+
+    name: User
+    """The account's name."""
+    person: Title
+    """Whose it is."""
+    role: AdministratorRole
+    """system: runs and updates; security: policies and rights; audit: reads the records; auditor: looks at
+    the hosts with `provchain audit`. Nobody has two, and none changes what another answers for."""
+    keys: Annotated[tuple[PersonKey, ...], Field(min_length=1, max_length=8)]
+    """The SSH public keys that the person comes in by."""
+
+
+class Backups(_Model):
+    """What each node backs up by itself, to its own disk, three times a day (GB/T 22239 8.1.4.9)."""
+
+    keep: int = Field(default=3, ge=2, le=1000)
+    """How many of the newest stay; each takes as much room as the store."""
+    seal_for: Annotated[str, Field(max_length=400), AfterValidator(sm2_public)] | None = None
+    """The recovery key's public half (PEM, SM2): only its holder opens them, on any host. Without it, a
+    backup opens on its own host alone. `provnode keygen --out recovery.pem --pem` makes one, to be kept
+    offline."""
+
+
 class Baseline(_Model):
     """Which profile the hosts are hardened to (A15)."""
 
@@ -320,6 +319,9 @@ class ChainSpec(_Model):
     crypto: Crypto = Crypto()
     certificates: Certificates = Certificates()
     ssh: Ssh
+    administrators: Annotated[tuple[Administrator, ...], Field(max_length=100)] = ()
+    """The people with accounts of their own; whoever is not here has none."""
+    backups: Backups = Backups()
     baseline: Baseline = Baseline()
 
     @property

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from provchain.document import Finding
-from provchain.spec import rules_chain, rules_network
+from provchain.spec import rules_chain, rules_network, rules_people
 from provchain.spec.model import ChainSpec
 
-RULES = (*rules_chain.RULES, *rules_network.RULES)
+RULES = (*rules_chain.RULES, *rules_network.RULES, *rules_people.RULES)
 
 
 def findings(spec: ChainSpec, broken: Collection[str | int]) -> Iterator[Finding]:

@@ -63,6 +63,14 @@ class Engine(Protocol):
     families: frozenset[str]
     """Address families that it may use at most."""
 
+    backups: str
+    """The folder where each node leaves backups of its own, names in the order of time."""
+    backup_unit: str
+    """The unit that makes one; a timer of that name starts it."""
+
+    def opens(self, backup: str, folder: str) -> str:
+        """Return a shell script for root that restores a backup into a folder, on the host it is of."""
+
     credential: tuple[str, str]
     """The name and the encrypted file of the systemd credential that opens the private keys."""
 

@@ -30,7 +30,7 @@ def test_only_root_has_the_id_of_root(name: str, facts: dict[str, Any]) -> None:
 
 def test_only_people_have_a_shell(name: str, facts: dict[str, Any], spec: ChainSpec) -> None:
     shells = {row[0] for row in facts["passwd"] if row[6] not in SHELLS_THAT_REFUSE}
-    assert shells <= {"root", spec.ssh.user}, name
+    assert shells <= {"root", spec.ssh.user, *(one.name for one in spec.administrators)}, name
 
 
 def test_sudo_is_configured_soundly(name: str, facts: dict[str, Any], spec: ChainSpec) -> None:

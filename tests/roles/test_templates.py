@@ -155,7 +155,9 @@ def test_ssh_lets_nobody_in_but_the_operators_by_key(host: Host) -> None:
     options = sshd(host)
     assert options["permitrootlogin"] == options["passwordauthentication"] == "no"
     assert options["authenticationmethods"] == "publickey"
-    assert options["allowusers"] == SPEC.ssh.user
+    people = [one.name for one in SPEC.administrators]
+    assert people
+    assert options["allowusers"].split() == [SPEC.ssh.user, *people]
     assert options["listenaddress"] == str(host.address)
 
 

@@ -19,6 +19,7 @@ from .base import MissingError, Result, Setting, SettingError
 from .files import Absent, Directory, File, Link
 from .options import Option
 from .pam import PamProfile
+from .people import People
 from .system import Group, Knob, Package, PackagesAbsent, Unit, UnitsOff, UnitsReloaded, User
 from .undo import JOURNAL, keep, unharden
 
@@ -51,6 +52,7 @@ KINDS: dict[str, type[Setting]] = {
     "packages_absent": PackagesAbsent,
     "pam_profile": PamProfile,
     "password_age": PasswordAge,
+    "people": People,
     "shells_removed": ShellsRemoved,
     "unit": Unit,
     "units_off": UnitsOff,

@@ -56,6 +56,21 @@ class Provnode:
     }
 
     credential = ("provnode-kek", "/etc/provnode/kek.cred")
+    backups = "/var/backups/provnode"
+    backup_unit = "provnode-backup.service"
+
+    def opens(self, backup: str, folder: str) -> str:
+        """Return a shell script for root that restores a backup into a folder, on the host it is of.
+
+        As the engine's own account, which makes folder and store.
+        """
+        name, file = self.credential
+        return (
+            f"sed 's|^data_dir = .*|data_dir = \"{folder}\"|' /etc/provnode/config.toml >{folder}.toml && "
+            f"install -d -m 0700 -o {self.user} {folder} && systemd-run --quiet --collect --pipe --wait "
+            f"-p User={self.user} -p LoadCredentialEncrypted={name}:{file} "
+            f"/opt/provnode/current/bin/provnode restore {backup} --config {folder}.toml"
+        )
 
     def sealed(self, host: Host) -> Mapping[str, str]:
         """Return the files of its private keys, each with what a sealed one begins with."""
