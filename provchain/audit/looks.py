@@ -98,7 +98,7 @@ def script(looks: Sequence[Look], nonce: str) -> str:
     lines = [
         "main() {",
         f"n={nonce}",
-        "LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin; export LC_ALL PATH; umask 077",
+        "LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin; export LC_ALL PATH",
         's="/usr/bin/sudo -n"; [ "$(/usr/bin/id -u)" != 0 ] || s=',
         """b() { printf '\\n%s b %s\\n' "$n" "$1"; printf '\\n%s b %s\\n' "$n" "$1" >&2; }""",
         """e() { printf '\\n%s e %s\\n' "$n" "$1"; }""",

@@ -8,6 +8,7 @@ the unified one is what counts processes and ends them.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -44,9 +45,10 @@ def make(network: str, host: str) -> list[Path]:
 def processes(network: str, host: str) -> list[int]:
     """Return the ids of all processes of a host, its supervisor included."""
     found: set[int] = set()
-    for file in _unified(network, host).rglob("cgroup.procs"):
+    for folder, _, _ in os.walk(_unified(network, host)):
         with contextlib.suppress(OSError):  # a group may vanish while it is read
-            found.update(int(pid) for pid in file.read_text(encoding="ascii").split())
+            ids = Path(folder, "cgroup.procs").read_text(encoding="ascii")
+            found.update(int(pid) for pid in ids.split())
     return sorted(found)
 
 

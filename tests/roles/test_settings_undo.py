@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import settings
 from settings import SettingError, converge, files, trial, undo, unharden
+from settings.base import Undo
 
 Tree = dict[str, tuple[str, str, str]]
 
@@ -103,6 +104,30 @@ def test_what_was_there_first_is_what_comes_back(host: Path, tmp_path: Path) -> 
     assert (host / "old.conf").read_text() == before
 
 
+def test_a_folder_that_was_made_goes_unless_it_is_used(tmp_path: Path) -> None:
+    journal, folder, used = tmp_path / "journal", tmp_path / "a.d", tmp_path / "b.d"
+    owner = {"owner": files.names(tmp_path.stat())[0], "group": files.names(tmp_path.stat())[1]}
+    kept = tmp_path / "c.d"
+    kept.mkdir(mode=0o700)
+    items = [{"kind": "directory", "path": str(one), **owner} for one in (folder, used, kept)]
+    converge(items, dry=False, journal=journal)
+    assert oct(kept.stat().st_mode) == "0o40755"
+    (used / "somebody's").touch()
+    unharden(journal, None, dry=False)
+    assert (folder.exists(), used.exists()) == (False, True)
+    assert oct(kept.stat().st_mode) == "0o40700"
+
+
+def test_what_turns_forwarding_on_comes_back_before_what_that_resets(tmp_path: Path) -> None:
+    """The kernel puts accept_redirects of all interfaces to another value with it."""
+    journal = tmp_path / "journal"
+    labels = ["knob net.ipv4.ip_forward", "knob net.ipv4.conf.all.accept_redirects", "unit a.service"]
+    for label in ["file /etc/x.conf.d/y", *labels]:
+        undo.keep(journal, label, [], Undo())
+    order = [record.label for record in undo.records(journal)]
+    assert order == [labels[0], "file /etc/x.conf.d/y", labels[1], labels[2]]
+
+
 def test_a_record_is_there_before_the_change(
     host: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +179,7 @@ class FakeHost:
             self.timer = True
         elif argv[:2] == ("systemctl", "stop"):
             self.timer = False
-        elif argv[:2] == ("systemctl", "start"):
+        elif argv == ("/bin/sh", str(self.script)):
             self.back()
         elif argv[0] == "/bin/cp":
             subprocess.run(argv, check=True)
@@ -220,3 +245,4 @@ def test_a_trial_that_fails_is_taken_back_at_once(host: Path, tried: FakeHost) -
         trial.begin([*_items(host)[2:], missing], 60)
     assert _tree(host) == before
     assert not trial.pending()
+    assert not tried.timer

@@ -216,6 +216,13 @@ class Directory(Owned):
             sync(path.parent)
         return result
 
+    def undo(self) -> Undo:
+        """Remove it again unless somebody has put something there, or give it back as it was."""
+        if not os.path.lexists(self.path):
+            return Undo(commands=[["/bin/rmdir", "--ignore-fail-on-non-empty", self.path]])
+        owner, group, mode = _attributes(Path(self.path).lstat())
+        return Undo(commands=[["/bin/chown", f"{owner}:{group}", self.path], ["/bin/chmod", mode, self.path]])
+
     def _remove_others(self, path: Path, result: Result, dry: bool) -> None:
         for other in sorted(path.iterdir()) if self.only is not None else ():
             if other.name not in (self.only or ()) and (other.is_symlink() or not other.is_dir()):

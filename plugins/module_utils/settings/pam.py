@@ -55,6 +55,9 @@ Password-Initial:
 """,
     },
 }
+_SECTION = re.compile(r"^(Auth|Account|Password|Session):\n((?:\t.*\n)+)", re.M)
+# faillock's authsucc is not needed where the account stack has the module too (pam_faillock(8))
+_MODULE = re.compile(r"pam_[a-z]+\.so(?: (?!authsucc)[a-z]+)?")
 _OLDER = {"pwquality": "pwquality", "unix": "unix"}
 _WHEEL = "auth       required   pam_wheel.so group={group}\n"
 
@@ -98,10 +101,16 @@ class PamProfile(Setting):
         """Tell whether the stacks lack what the profiles bring, though the files may be right."""
         if self.name == "wheel":
             return False
-        text = "".join(path.read_text() for path in STACKS if path.is_file())
+        texts = {path.name: path.read_text() for path in STACKS if path.is_file()}
         if self.name == "unix":
-            return re.search(r"^auth.*pam_unix\.so.*\bnullok\b", text, re.M) is not None
-        return f"pam_{self.name}.so" not in text
+            return re.search(r"^auth.*pam_unix\.so.*\bnullok\b", "".join(texts.values()), re.M) is not None
+        return any(line not in texts.get(f"common-{kind}", "") for kind, line in self._brought())
+
+    def _brought(self) -> list[tuple[str, str]]:
+        """Return what has to be in which stack: modules, with what each is told to do."""
+        sections = [one for text in _TEXTS[self.name].values() for one in _SECTION.findall(text)]
+        found = [(kind.lower(), line) for kind, lines in sections for line in _MODULE.findall(lines)]
+        return found or [("password", f"pam_{self.name}.so")]
 
     def apply(self, dry: bool, changed: frozenset[str]) -> Result:
         result = Result()

@@ -48,14 +48,16 @@ def begin(items: list[dict[str, Any]], seconds: int) -> list[tuple[str, Result]]
     run("systemctl", "daemon-reload")
     run("systemctl", "enable", UNIT.name)
     try:
+        # not by the unit: that goes before the SSH server, so it would wait for itself to restart that
         run(
             "systemd-run", "--collect", f"--unit={TIMER}", f"--on-active={seconds}",
-            "--timer-property=AccuracySec=1s", "systemctl", "start", UNIT.name,
+            "--timer-property=AccuracySec=1s", "/bin/sh", str(FOLDER / "back.sh"),
         )  # fmt: skip
         # the script grows with each record, before the setting changes anything
         return converge(items, dry=False, journal=FOLDER / "records", recorded=_write_script)
     except (SettingError, OSError):
-        run("systemctl", "start", UNIT.name, check=False)
+        run("systemctl", "stop", f"{TIMER}.timer", check=False)
+        run("/bin/sh", str(FOLDER / "back.sh"), check=False)
         raise
 
 

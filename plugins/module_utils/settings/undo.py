@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ from .base import SettingError, Undo, run, sync
 
 JOURNAL = Path("/var/backups/provchain/baseline")
 _SCRIPT = "back.sh"
+_INTERFACES = re.compile(r"knob [a-z0-9.]+\.conf\.")
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,16 @@ class Record:
 
 
 def records(journal: Path) -> list[Record]:
-    """Return what can be taken back, the newest first, but units last: they restart with their files back."""
+    """Return what can be taken back, the newest first, but units last: they restart with their files back.
+
+    Parameters of interfaces come after the general ones: turning forwarding on or off resets some of them
+    (the kernel's ip-sysctl.rst, ip_forward).
+    """
     if not journal.is_dir():
         return []
     folders = [path for path in journal.iterdir() if path.name[0] != "."]
     newest = [Record(path) for path in sorted(folders, reverse=True)]
-    return sorted(newest, key=lambda record: record.label.startswith("unit "))
+    return sorted(newest, key=lambda one: (one.label.startswith("unit "), bool(_INTERFACES.match(one.label))))
 
 
 def _next(journal: Path) -> int:

@@ -108,6 +108,15 @@ def test_a_container_is_not_asked_for_its_machines_kernel() -> None:
     assert not any(one.parameters.get("path") == "/etc/modprobe.d/provchain.conf" for one in settings)
 
 
+def test_forwarding_is_set_before_what_it_resets() -> None:
+    """Turning it off, the kernel lets all interfaces take redirects again (ip-sysctl.rst, ip_forward)."""
+    settings = fixes.plan(CATALOG.profiles["mlps3"], HOSTS["validator"])
+    names = [one.parameters["name"] for one in settings if one.kind == "knob"]
+    lines = next(one for one in settings if "/sysctl.d/" in str(one.parameters.get("path")))
+    assert names.index("net.ipv4.ip_forward") < min(n for n, name in enumerate(names) if ".conf." in name)
+    assert [line.split(" = ")[0] for line in lines.parameters["content"].splitlines()[1:]] == names
+
+
 def test_every_shared_file_is_known() -> None:
     """An Entry that names no drop-in would be found by the first host only."""
     for profile in CATALOG.profiles.values():
