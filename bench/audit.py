@@ -2,6 +2,7 @@
 
     python bench/audit.py [--hosts 8 50 100 200] [--rounds 3] [--profile mlps3]
     python bench/audit.py --network lab [--rounds 5]        a network that is up, for real
+    python bench/audit.py --compare --network bench         eight hosts made for it, beside Lynis and OpenSCAP
 
 The answer is recorded first: the audit's own script, run by this machine's shell. A simulated host is a
 process in place of ssh that reads the script and plays the answer with this connection's nonce, so all that
@@ -25,6 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import scanners
 from bench.machine import environment
 from provchain.audit import looks, orders
 from provchain.audit.orders import Source
@@ -129,15 +131,22 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, nargs="+", default=[8, 50, 100, 200])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--profile", default=orders.PROFILE)
-    parser.add_argument("--network", help="a network that is up")
+    parser.add_argument("--network", help="a network that is up; with --compare one that is not")
+    parser.add_argument(
+        "--compare", action="store_true", help="with Lynis and OpenSCAP, see bench/scanners.py"
+    )
     options = parser.parse_args()
     about = environment()
-    measured = (
-        _real(options.network, options.rounds)
-        if options.network
-        else _simulated(options.hosts, options.profile, options.rounds)
-    )
-    print(json.dumps({"bench": "audit", "environment": about, **measured}, ensure_ascii=False))
+    if options.compare:
+        measured = scanners.compare(
+            options.network or parser.error("--compare needs --network"), options.rounds
+        )
+    elif options.network:
+        measured = _real(options.network, options.rounds)
+    else:
+        measured = _simulated(options.hosts, options.profile, options.rounds)
+    name = "audit-compare" if options.compare else "audit"
+    print(json.dumps({"bench": name, "environment": about, **measured}, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from provchain.baseline.facts import Facts, Status
 from provchain.baseline.model import ControlId, RuleId, Severity, Text
 from provchain.baseline.observation import Verdict, one_line
 from provchain.baseline.values import Record, Value
+from provchain.document.described import json_schema
 
 FORMAT = 1
 Sm3 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -188,7 +189,4 @@ def read(text: str) -> Assessment:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of the canonical form."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Assessment.model_json_schema(by_alias=True),
-    }
+    return json_schema(Assessment)

@@ -70,10 +70,10 @@ def everything(profile: Resolved, targets: Iterable[Target]) -> tuple[Probe, ...
     kinds: tuple[tuple[Family | None, bool], ...] = tuple(
         (family, container) for family in ("debian", "rpm", None) for container in (False, True)
     )
-    # what is asked of a host does not depend on its name, so that of many hosts few are different
+    # nothing else of a target says what is asked of it, so that of many hosts few are different
     different = {
-        replace(target, name="", family=family, container=container)
-        for target in set(targets)
+        Target("", family, container, unit=unit)
+        for unit in {target.unit for target in targets}
         for family, container in kinds
     }
     wanted = {

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from provchain.baseline.model import ControlFile, Profile, RuleFile, SiteFile
+from provchain.document.described import json_schema
 
 KINDS: dict[str, type[BaseModel]] = {
     "controls": ControlFile,
@@ -21,10 +22,7 @@ KINDS: dict[str, type[BaseModel]] = {
 
 def schema(kind: str) -> dict[str, Any]:
     """Return the schema of one kind of file. Raises KeyError for another word than those of KINDS."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **KINDS[kind].model_json_schema(by_alias=True),
-    }
+    return json_schema(KINDS[kind])
 
 
 def write(folder: Path) -> None:

@@ -26,9 +26,7 @@ Plain = Annotated[str, Field(pattern=PLAIN)]
 class Record(BaseModel):
     """What a catalog file holds: frozen, strict, unknown keys refused."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, serialize_by_alias=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True, defer_build=True)
 
 
 def is_whole(text: str) -> bool:

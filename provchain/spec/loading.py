@@ -11,6 +11,7 @@ from typing import Any, cast
 from pydantic import TypeAdapter
 
 from provchain.document import DocumentError, Wording, check, parse, read
+from provchain.document.described import json_schema as described
 from provchain.spec import rules
 from provchain.spec.model import MEANINGS, ChainSpec
 
@@ -53,10 +54,7 @@ def digest(spec: ChainSpec) -> str:
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of chain.yml, for editors."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **ChainSpec.model_json_schema(by_alias=True),
-    }
+    return described(ChainSpec)
 
 
 def _draft(data: dict[str, Any], broken: Collection[str | int]) -> ChainSpec:

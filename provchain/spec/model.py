@@ -90,7 +90,7 @@ class _Model(BaseModel):
         extra="forbid",
         strict=True,
         serialize_by_alias=True,
-        use_attribute_docstrings=True,
+        defer_build=True,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -41,7 +42,12 @@ Condition = Annotated[str, Field(pattern=r"^[a-z0-9]{2,8}(=|!=|>=)[A-Za-z0-9-]{1
 
 def configured(facts: Facts) -> RuleSet:
     """Return the host's own rules, from its files. Raises UnknownError."""
-    return merged(facts.files(FILES))
+    return _merged(tuple(facts.files(FILES).items()))
+
+
+@lru_cache(maxsize=4)  # many rules ask it of the same host, and many hosts have the same files
+def _merged(texts: tuple[tuple[str, str], ...]) -> RuleSet:
+    return merged(dict(texts))
 
 
 class Calls(Record):

@@ -85,7 +85,7 @@ class Resource(Record):
     """
 
     def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
-        """Return the looks that ``judge`` needs."""
+        """Return the looks that ``judge`` needs: they depend on family, container and unit alone."""
         raise NotImplementedError
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:

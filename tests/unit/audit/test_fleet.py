@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from provchain.audit import fleet, looks
 from provchain.audit.subjects import everything, family, of_network
 from provchain.baseline import catalog
-from provchain.baseline.resources import Target
+from provchain.baseline.judge import probes
+from provchain.baseline.resources import Family, Target
 from provchain.document import DocumentError
 from provchain.paths import spec_file
 from provchain.spec import load
@@ -109,5 +111,22 @@ def test_one_sudo_list_serves_every_host(profile: str) -> None:
         looks.plan(everything(resolved, targets))
         for targets in ([one.target for one in network], [Target("any", None, False)])
     ]
+    assert plans[0] != plans[1], "the engine's unit is asked of, where one runs"
     first, second = ([look for look in plan if look.root] for plan in plans)
     assert first == second != []
+
+
+@pytest.mark.parametrize("profile", catalog.load().profiles)
+def test_whatever_a_rule_needs_is_asked(profile: str) -> None:
+    """Of each host of a network, whatever system it turns out to run: there is no second round trip."""
+    resolved = catalog.load().profiles[profile]
+    targets = [one.target for one in of_network(load(spec_file("lab")))]
+    asked = set(everything(resolved, targets))
+    kinds: list[tuple[Family | None, bool]] = [
+        (kind, container) for kind in ("debian", "rpm", None) for container in (True, False)
+    ]
+    for target in targets:
+        for kind, container in kinds:
+            needed = probes(resolved, replace(target, family=kind, container=container))
+            assert len(needed) > 50
+            assert set(needed) <= asked
