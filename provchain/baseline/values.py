@@ -26,7 +26,9 @@ Plain = Annotated[str, Field(pattern=PLAIN)]
 class Record(BaseModel):
     """What a catalog file holds: frozen, strict, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True, defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, serialize_by_alias=True, defer_build=True
+    )
 
 
 def is_whole(text: str) -> bool:
