@@ -99,7 +99,8 @@ def script(looks: Sequence[Look], nonce: str) -> str:
         "main() {",
         f"n={nonce}",
         "LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin; export LC_ALL PATH",
-        's="/usr/bin/sudo -n"; [ "$(/usr/bin/id -u)" != 0 ] || s=',
+        # who is root needs no sudo: told without a process, by whom the top folder belongs to
+        's="/usr/bin/sudo -n"; [ ! -O / ] || s=',
         """b() { printf '\\n%s b %s\\n' "$n" "$1"; printf '\\n%s b %s\\n' "$n" "$1" >&2; }""",
         """e() { printf '\\n%s e %s\\n' "$n" "$1"; }""",
     ]

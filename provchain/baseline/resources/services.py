@@ -16,6 +16,8 @@ _LISTED = ("--type=service,socket,timer", "--no-legend", "--no-pager", "--plain"
 STARTED = command("/usr/bin/systemctl", "list-unit-files", *_LISTED)
 """What starts at boot. Only ever asked of named units, as ``_started`` does: to look all up costs 0.3 s."""
 RUNNING = command("/usr/bin/systemctl", "list-units", "--all", *_LISTED)
+SHOWN = command("/usr/bin/systemctl", "show", "--no-pager")
+"""Properties of units: those of all units that somebody asks for, a block each."""
 _ALWAYS = "systemd-journald.service"
 """A unit that is everywhere: a list without any could also come from something else than systemctl."""
 DPKG = command("/usr/bin/dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n")
@@ -129,21 +131,26 @@ class UnitProperty(Resource):
 
     def probes(self, target: Target, values: Values) -> tuple[Probe, ...]:
         unit = self.unit or target.unit
-        verb = "cat" if self.written else "show"
-        return (command("/usr/bin/systemctl", verb, unit, "--no-pager"),) if unit else ()
+        if unit is None:
+            return ()
+        if self.written:
+            return (command("/usr/bin/systemctl", "cat", unit, "--no-pager"),)
+        told = ("Id", "LoadState", self.name)
+        return (replace(SHOWN, over=(unit, *(f"--property={name}" for name in told))),)
 
     def judge(self, facts: Facts, values: Values, target: Target) -> Observation:
         unit = self.unit or target.unit
         if unit is None:
             return not_applicable("no engine runs on this host")
         (probe,) = self.probes(target, values)
-        rows = dict(line.split("=", 1) for line in facts.succeeded(probe).splitlines() if "=" in line)
+        text = facts.succeeded(probe)
+        rows = _properties(text) if self.written else _block(text, unit)
         if self.unit and rows.get("LoadState") == "not-found":
             return not_applicable(f"{unit} is not installed")
         if self.unit and target.container and rows.get("LoadState") == "masked":
             return not_applicable(f"{unit} is masked: the machine that carries this container has its own")
-        if not self.written and rows.get("LoadState") != "loaded":
-            raise UnknownError(f"{unit} is {rows.get('LoadState', 'not there')}")
+        if not self.written and rows["LoadState"] != "loaded":
+            raise UnknownError(f"{unit} is {rows['LoadState']}")
         found = rows.get(self.name, "")
         shown = f"{unit}: {self.name}={found}"
         if self.one_of is not None:
@@ -159,6 +166,18 @@ class UnitProperty(Resource):
         content = f"[{self.section}]\n{self.name}={self.one_of[0]}\n"
         path = f"{folder}/50-provchain-{self.name.lower()}.conf"
         return Step("directory", {"path": folder}), Step("file", {"path": path, "content": content})
+
+
+def _properties(text: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def _block(text: str, unit: str) -> dict[str, str]:
+    """Return what systemctl shows of one of several units. Raises UnknownError if there is nothing of it."""
+    rows = next((rows for rows in map(_properties, text.split("\n\n")) if rows.get("Id") == unit), {})
+    if "LoadState" not in rows:
+        raise UnknownError(f"systemctl told nothing of {unit}")
+    return rows
 
 
 def _started(units: tuple[str, ...]) -> Probe:
