@@ -3,7 +3,9 @@ and after hardening. For ``bench/audit.py --compare``.
 
 The hosts are the lab's own, made for this and removed again; the scanners come from Debian's packages and are
 installed there only. Costs are what the kernel's control group of a host counted: login, sudo, journal and
-system manager are in them, for all three alike. All hosts run on this machine, beside the auditor.
+system manager are in them, for all three alike. All hosts run on this machine, beside the auditor. While a
+fleet is audited, the auditor and the hosts go ahead of all else that the machine does (their share of the
+processor), as its wall time would be the other work's; the figures say whether that was possible.
 
 Fair means here:
 
@@ -15,6 +17,7 @@ Fair means here:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -27,7 +30,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +45,8 @@ from provchain.spec import load
 PACKAGES = ("lynis", "openscap-scanner", "ssg-debian")
 _HOST = "  - {{name: {}, zone: access, organisation: {}, failure_domain: {}, address: {}, roles: [full]}}"
 _MORE = (("a2", "zjfin", "rack-b", "10.77.20.12"), ("a3", "zjdata", "rack-c", "10.77.20.13"))
+_SESSION_SECONDS = 12
+"""After so long, systemd has ended what it began for a login (UserStopDelaySec=10s, logind.conf(5))."""
 _PROFILE = "xccdf_org.ssgproject.content_profile_anssi_np_nt28_high"
 _CONTENT = "/usr/share/xml/scap/ssg/content/ssg-debian11-ds.xml"
 _OSCAP = f"""\
@@ -94,9 +99,9 @@ def compare(network: str, rounds: int) -> dict[str, Any]:
         found: dict[str, Any] = {"hosts": len(hosts), "fleet_stock": fleet(hosts, rounds)}
         found["stock"] = {"provchain": _ours(host, rounds)}
         _install(host)
-        found["stock"] |= {"lynis": _lynis(host, rounds), "openscap": _openscap(host, rounds)}
+        found["stock"] |= {"lynis": _lynis(host), "openscap": _openscap(host, rounds)}
         run_playbook(spec, "harden", lambda _: None)
-        found["hardened"] = {"lynis": _lynis(host, 1), "provchain": _ours(host, rounds)}
+        found["hardened"] = {"lynis": _lynis(host), "provchain": _ours(host, rounds)}
         found["fleet_hardened"] = fleet(hosts, rounds)
         return found
     finally:
@@ -106,9 +111,42 @@ def compare(network: str, rounds: int) -> dict[str, Any]:
 
 def fleet(hosts: list[Host], rounds: int) -> dict[str, Any]:
     """Audit all hosts by the command, as a person does; the first round finds nobody logged in lately."""
-    rows = [_audit(hosts[0].network, hosts) for _ in range(rounds + 1)]
-    middle = sorted(rows[1:], key=lambda row: row["wall_s"])[rounds // 2]
-    return {"first": rows[0], "median": middle, "load_1min_after": round(os.getloadavg()[0], 2)}
+    time.sleep(_SESSION_SECONDS)
+    load = round(os.getloadavg()[0], 2)
+    with _ahead(hosts[0].network) as ahead:
+        rows = [_audit(hosts[0].network, hosts) for _ in range(rounds + 1)]
+    again = sorted(rows[1:], key=lambda row: row["wall_s"])
+    return {
+        "load_1min_before": load,
+        "ahead_of_other_work": ahead,
+        "first": rows[0],
+        "best": again[0],
+        "median": again[rounds // 2],
+    }
+
+
+@contextlib.contextmanager
+def _ahead(network: str) -> Iterator[bool]:
+    """Give this process and the network's hosts the largest share of the processor; version 1 groups only."""
+    mounts = [mount for mount, _ in cgroup.hierarchies() if (mount / "cpu.shares").is_file()]
+    if not mounts:
+        yield False
+        return
+    top = mounts[0]
+    own, groups = top / "provchain" / network / "auditor", [top / "provchain", top / "provchain" / network]
+    before = {group: (group / "cpu.shares").read_text() for group in groups}
+    own.mkdir()
+    try:
+        for group in groups:
+            (group / "cpu.shares").write_text("262144")
+        (own / "cgroup.procs").write_text(str(os.getpid()))
+        yield True
+    finally:
+        (top / "cgroup.procs").write_text(str(os.getpid()))
+        for group, shares in before.items():
+            (group / "cpu.shares").write_text(shares)
+        time.sleep(0.2)  # what ended leaves its group a moment later
+        own.rmdir()
 
 
 def _audit(network: str, hosts: list[Host], *options: str) -> dict[str, Any]:
@@ -137,10 +175,10 @@ def _ours(host: Host, rounds: int) -> dict[str, Any]:
     return {**row, "rules": rules, "host_cpu_ms_per_rule": _each(row["hosts_cpu_ms"], rules)}
 
 
-def _lynis(host: Host, rounds: int) -> dict[str, Any]:
+def _lynis(host: Host) -> dict[str, Any]:
     if host.run("cat /etc/resolv.conf").strip():
         raise RuntimeError("resolv.conf is not empty: Lynis would wait for a resolver that can't be reached")
-    cost = _cost(host, rounds, lambda: host.run("lynis audit system --cronjob >/dev/null"))
+    cost = _cost(host, 1, lambda: host.run("lynis audit system --cronjob >/dev/null"))
     said = host.run("cat /var/log/lynis-report.dat")
     index, tests = (
         int(re.search(rf"^{name}=([0-9]+)$", said, re.M)[1])  # type: ignore[index] # it always says so
