@@ -47,15 +47,28 @@ def pytest_configure(config: pytest.Config) -> None:
             f"--disruptive stops and kills hosts; network {name} is {spec.environment}, not lab"
         )
     config.addinivalue_line("markers", "lab: looks from where only a lab lets one look")
+    config.addinivalue_line("markers", "collected: about the collectors of logs, where the network has any")
+    config.addinivalue_line("markers", "part(role): about people with this role, where the network has any")
     config.stash[_SPEC] = spec
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what would disturb unless it was asked for, and outside a lab what only a lab allows."""
+    """Leave out what would disturb unless it was asked for, outside a lab what only a lab allows, and what is
+    about collectors or people that the description doesn't have.
+    """
+    spec = config.stash[_SPEC]
     unwanted = set() if config.getoption("disruptive") else {"disruptive"}
-    if config.stash[_SPEC].backend != "lab":
+    if spec.backend != "lab":
         unwanted.add("lab")
-    left = [item for item in items if any(item.get_closest_marker(marker) for marker in unwanted)]
+    if not any("logs" in host.roles for host in spec.hosts):
+        unwanted.add("collected")
+    parts = {one.role for one in spec.administrators}
+    left = [
+        item
+        for item in items
+        if any(item.get_closest_marker(marker) for marker in unwanted)
+        or any(marker.args[0] not in parts for marker in item.iter_markers("part"))
+    ]
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]

@@ -42,12 +42,15 @@ HARM = (
 WATCHED = "/boot /etc /home /opt /root /usr /var/backups /var/lib/aide /var/lib/dpkg /var/log/audit"
 
 
+def parts(*roles: str) -> list[Any]:
+    """Return roles as parameters, each for networks where somebody has it."""
+    return [pytest.param(role, marks=pytest.mark.part(role)) for role in roles]
+
+
 @pytest.fixture(scope="module")
 def people(spec: ChainSpec) -> dict[str, str]:
-    """Return one account of each role."""
-    found: dict[str, str] = {one.role: one.name for one in spec.administrators}
-    assert set(found) == set(GROUPS), "the description names a person for each role"
-    return found
+    """Return an account of each role that anybody has."""
+    return {one.role: one.name for one in spec.administrators}
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +123,7 @@ def _spoiled(command: str) -> list[str]:
     return [f"{plain} --proof", f"{plain} /etc/shadow", f"{plain} -o /tmp/proof"]
 
 
-@pytest.mark.parametrize("role", ["system", "security", "audit"])
+@pytest.mark.parametrize("role", parts("system", "security", "audit"))
 def test_no_argument_can_be_added_to_what_is_granted(
     network: Network, victim: str, people: dict[str, str], role: str
 ) -> None:
@@ -134,7 +137,7 @@ def test_no_argument_can_be_added_to_what_is_granted(
     assert _may(network, victim, people[role], spoiled) == []
 
 
-@pytest.mark.parametrize("role", ["system", "security", "audit"])
+@pytest.mark.parametrize("role", parts("system", "security", "audit"))
 def test_nobody_does_anothers_work(network: Network, victim: str, people: dict[str, str], role: str) -> None:
     others = [
         one.removesuffix(' ""')
@@ -147,7 +150,7 @@ def test_nobody_does_anothers_work(network: Network, victim: str, people: dict[s
     assert _may(network, victim, people[role], [*others, "/bin/sh", "/usr/bin/tee /etc/passwd"]) == []
 
 
-@pytest.mark.parametrize("account", ["system", "security", "auditor"])
+@pytest.mark.parametrize("account", parts("system", "security", "auditor"))
 def test_only_the_audit_administrator_reads_the_trail_and_nobody_changes_it(
     network: Network, people: dict[str, str], account: str
 ) -> None:
@@ -169,6 +172,7 @@ def test_only_the_audit_administrator_reads_the_trail_and_nobody_changes_it(
         assert seen.stdout.strip() in ("", "0"), f"{host}: {account} reads the journal"
 
 
+@pytest.mark.part("audit")
 def test_the_audit_administrator_reads_it(network: Network, people: dict[str, str]) -> None:
     """And can't change it either."""
     for host in (host.name for host in network.spec.hosts if "logs" in host.roles):
@@ -189,6 +193,7 @@ def _rights(spec: ChainSpec) -> list[tuple[str, ...]]:
     return [look.limited for look in planned if look.root]
 
 
+@pytest.mark.part("auditor")
 def test_an_auditor_gets_no_more_than_the_list(network: Network, victim: str, people: dict[str, str]) -> None:
     """Every command of it, with a word more and with a word less."""
     rights = _rights(network.spec)
@@ -207,6 +212,7 @@ def test_an_auditor_gets_no_more_than_the_list(network: Network, victim: str, pe
 
 
 @pytest.mark.disruptive
+@pytest.mark.part("auditor")
 def test_an_auditor_changes_nothing(network: Network, victim: str, people: dict[str, str]) -> None:
     """What does harm fails, and all that the list allows, done, leaves every watched file as it was."""
     assert _root(network, victim, "touch /run/proof-began && sleep 1.1")
@@ -235,6 +241,7 @@ def lent(network: Network, people: dict[str, str]) -> Iterator[str]:
 
 
 @pytest.mark.disruptive
+@pytest.mark.part("auditor")
 def test_an_auditor_sees_all_that_the_operator_sees(network: Network, lent: str) -> None:
     """The audit, run as the account with the short list, comes to the same verdicts, rule by rule."""
     found = [_verdicts(network), _verdicts(network, "--user", lent)]

@@ -1,6 +1,7 @@
 """A network that grows and changes while it is used: a host is added, joins by a snapshot, and gets a vote.
 
-It gets a new key too, and another validator pauses. An observer who began at the genesis is led across.
+It gets a new key too, and another validator pauses. An observer who began at the genesis is led across. An
+administrator leaves meanwhile.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tests.host.tls import Offer
 from tests.host.waiting import until
 from tests.system.lifecycle import Lifecycle
 
-NEW = "v5"
+NEW, GONE = "v5", "zhang"
 _HOST = (
     "  - {name: v5, zone: consensus, organisation: zjdata, failure_domain: rack-e, address: 10.77.10.15, "
     "roles: [validator], join: snapshot}\n"
@@ -74,8 +75,9 @@ def grown(life: Lifecycle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         steady.reach(network, network.nodes, 2 * life.spec.consensus.snapshot_interval + 1)
         path = spec_file(life.network)
         text = path.read_text(encoding="utf-8")
+        (gone,) = [line for line in text.splitlines(keepends=True) if line.startswith(f"  - {{name: {GONE},")]
         assert text.count(_BEFORE) == 1
-        path.write_text(text.replace(_BEFORE, _HOST + _BEFORE), encoding="utf-8")
+        path.write_text(text.replace(_BEFORE, _HOST + _BEFORE).replace(gone, ""), encoding="utf-8")
         life.up()
         wider = networks.load(life.spec)
         outside.network = wider
@@ -89,6 +91,17 @@ def test_a_new_host_joins_by_a_snapshot_and_has_no_vote(grown: Grown) -> None:
     assert status["oldest_height"] > 1, "it fetched all blocks from the first on"
     assert not status["validator"]
     assert NEW not in grown.votes()
+
+
+def test_who_left_has_no_account_anywhere_and_the_home_is_roots(grown: Grown) -> None:
+    def left(name: str) -> str:
+        places = f"/home/{GONE} /etc/ssh/authorized_keys.d/{GONE} /var/backups/provchain/people/{GONE}.*"
+        return grown.network.run(name, "sh", "-c", f"getent passwd {GONE}; ls -d {places} 2>/dev/null; true")
+
+    for name, found in grown.network.each(grown.network.names, left).items():
+        # the new host never had it
+        assert len(found.split()) == (name != NEW), f"{name}: {found}"
+        assert all(one.startswith("/var/backups/") for one in found.split()), f"{name}: {found}"
 
 
 def test_it_gets_a_vote_and_a_new_key_while_another_pauses(grown: Grown, tmp_path: Path) -> None:
