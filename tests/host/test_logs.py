@@ -82,7 +82,7 @@ OFFERS = {
 
 
 def test_the_collector_takes_logs_from_whom_it_knows_alone(network: Network, collectors: list[str]) -> None:
-    """Asked from a host that the firewall lets send, rightly and then in other ways: the certificate counts."""
+    """Asked from a host that the firewall lets send, rightly and then otherwise: the certificate counts."""
     collector = collectors[0]
     sender = next(name for name in network.names if name not in collectors)
     place = f"{network.described(collector).address}:{network.port('logs')}"
