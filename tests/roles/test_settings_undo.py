@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import settings
-from settings import SettingError, converge, files, trial, undo, unharden
+from settings import SettingError, converge, files, system, trial, undo, unharden
 from settings.base import Undo
 
 Tree = dict[str, tuple[str, str, str]]
@@ -102,6 +102,33 @@ def test_what_was_there_first_is_what_comes_back(host: Path, tmp_path: Path) -> 
         converge([item | {"content": content}], dry=False, journal=journal)
     unharden(journal, None, dry=False)
     assert (host / "old.conf").read_text() == before
+
+
+def test_a_parameter_comes_back_as_it_was_before_another_changed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Turning forwarding off, the kernel lets interfaces take redirects, which is then turned off again."""
+    values = {"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.accept_redirects": "0"}
+    paths = {name: tmp_path / "sys" / name.replace(".", "/") for name in values}
+    for name, path in paths.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(values[name])
+    monkeypatch.setattr(system, "SYSCTL", tmp_path / "sys")
+    really = system.Knob.apply
+
+    def apply(knob: system.Knob, dry: bool, changed: frozenset[str]) -> settings.Result:
+        if knob.name == "net.ipv4.ip_forward" and not dry:
+            paths["net.ipv4.conf.all.accept_redirects"].write_text("1")
+        return really(knob, dry, changed)
+
+    monkeypatch.setattr(system.Knob, "apply", apply)
+    items: list[settings.Item] = [{"kind": "knob", "name": name, "value": "0"} for name in values]
+    converge(items, dry=False, journal=tmp_path / "journal")
+    assert [path.read_text() for path in paths.values()] == ["0", "0"]
+    told = [
+        (one.folder / "back.sh").read_text().splitlines()[-1] for one in undo.records(tmp_path / "journal")
+    ]
+    assert told == [f"/sbin/sysctl -q -w {name}={value}" for name, value in values.items()]
 
 
 def test_a_folder_that_was_made_goes_unless_it_is_used(tmp_path: Path) -> None:

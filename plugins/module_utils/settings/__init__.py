@@ -123,11 +123,13 @@ def converge(
     """
     changed: set[str] = set()
     done: list[tuple[str, Result]] = []
-    for item, setting in zip(items, parse(items), strict=True):
-        name = f"{item['kind']} {setting.label}"
+    settings = [(f"{item['kind']} {one.label}", one) for item, one in zip(items, parse(items), strict=True)]
+    # one parameter changes others (forwarding those of interfaces), so what they were is looked at first
+    knobs = {name: one.undo() for name, one in settings if isinstance(one, Knob) and one.is_there}
+    for item, (name, setting) in zip(items, settings, strict=True):
         try:
             if journal is not None and not dry and setting.apply(True, frozenset(changed)).changed:
-                keep(journal, name, item.get("rules", []), setting.undo())
+                keep(journal, name, item.get("rules", []), knobs.get(name) or setting.undo())
                 recorded()
             result = setting.apply(dry, frozenset(changed))
         except MissingError as error:

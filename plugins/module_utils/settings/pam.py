@@ -14,7 +14,12 @@ STACKS = tuple(Path("/etc/pam.d") / f"common-{kind}" for kind in ("auth", "accou
 SU = Path("/etc/pam.d/su")
 _STATE = [
     *map(str, STACKS),
-    *(f"/var/lib/pam/{kind}" for kind in ("auth", "account", "password", "session", "seen")),
+    "/etc/pam.d/common-session-noninteractive",
+    "/var/lib/pam/seen",
+    *(
+        f"/var/lib/pam/{kind}"
+        for kind in ("auth", "account", "password", "session", "session-noninteractive")
+    ),
 ]
 
 # by name: the profiles (file, text) that bring a module into the stacks; {…} are a setting's arguments

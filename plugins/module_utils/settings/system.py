@@ -146,13 +146,18 @@ class Knob(Setting):
     def _path(self) -> Path:
         return SYSCTL / self.name.replace(".", "/")
 
+    @property
+    def is_there(self) -> bool:
+        """Return whether this kernel has it."""
+        return self._path.is_file()
+
     def check(self) -> None:
         if not _KNOB.fullmatch(self.name) or "\n" in self.value:
             raise SettingError(f"knob {self.name!r} = {self.value!r}: not a parameter")
 
     def apply(self, dry: bool, changed: frozenset[str]) -> Result:
         result = Result()
-        if not self._path.is_file():
+        if not self.is_there:
             return result
         present = " ".join(self._path.read_text().split())
         if present != self.value:
