@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from provchain.audit.looks import FAILED, MOST_LINES, SUCCEEDED, Kind, Look, inside, start, walked
+from provchain.audit.looks import FAILED, MOST_LINES, READ, SUCCEEDED, Kind, Look, inside, start, walked
 from provchain.baseline.facts import Output, Probe, Status
 
 MOST_REASON = 200
@@ -40,7 +40,7 @@ def parse(looks: Sequence[Look], nonce: str, out: bytes, err: bytes) -> dict[str
     Files and paths that a pattern matched come under their own names as well. Probes that the host said
     nothing of are left out, and so are unknown.
     """
-    read = {Kind.RUN: _ran, Kind.STAT: _told, Kind.READ: _read}
+    read = {Kind.RUN: _ran, Kind.PATHS: _paths}
     outputs: dict[str, Output] = {}
     for number, frame in _frames(looks, nonce, out, err).items():
         outputs |= read[looks[number].kind](looks[number], frame)
@@ -136,39 +136,34 @@ def _one(probe: Probe, text: bytes, mark: bytes, said: Mapping[str, str]) -> Out
     return Output(Status.SEEN, int(mark == FAILED), text.decode("utf-8", "replace"))
 
 
-def _told(look: Look, frame: Frame) -> dict[str, Output]:
-    """Attributes of named paths, and of what patterns match, all together and each."""
+def _paths(look: Look, frame: Frame) -> dict[str, Output]:
+    """Attributes of paths, and the lines of files: of named ones, and of what patterns match."""
     failed = _ended(look, frame)
-    rows = _Rows(look, frame)
+    said = _complaints(frame)
+    texts = _Texts(frame, failed, said)
     outputs: dict[str, Output] = {}
-    for probe in look.probes:
-        found = rows.matching(probe.path)
-        outputs |= {f"stat:{path}": Output(Status.SEEN, 0, f"{row}\n") for path, row in found.items()}
-        if "*" in probe.path:
-            whole = Output(Status.SEEN, 0, "".join(f"{row}\n" for row in found.values()))
-            walled = failed or rows.walled(probe.path)
-            outputs[probe.id] = walled or (whole if found else Output(Status.MISSING))
-        elif not found:
-            outputs[probe.id] = failed or rows.absent(probe.path)
+    for kind, mark in (("stat", ""), ("file", READ)):
+        rows = _Rows(look, frame, said, mark)
+        for probe in look.probes:
+            if probe.id.startswith(f"{kind}:"):
+                outputs |= _of_one(probe, rows, texts if kind == "file" else None, failed)
     return outputs
 
 
-def _read(look: Look, frame: Frame) -> dict[str, Output]:
-    """The lines of named files, and of those that patterns match, with the list of these."""
-    failed = _ended(look, frame)
-    rows = _Rows(look, frame)
-    texts = _Texts(frame, failed, rows.said)
+def _of_one(probe: Probe, rows: _Rows, texts: _Texts | None, failed: Output | None) -> dict[str, Output]:
+    """What was told of a path, or of each that a pattern matched and of all of them together."""
+    found = rows.matching(probe.path)
+    if "*" not in probe.path and not found:
+        return {probe.id: failed or rows.absent(probe.path)}
+    walled = (failed or rows.walled(probe.path)) if "*" in probe.path else None
     outputs: dict[str, Output] = {}
-    for probe in look.probes:
-        found = rows.matching(probe.path)
-        walled = ("*" in probe.path and (failed or rows.walled(probe.path))) or None
-        if not walled:
-            outputs |= {f"file:{path}": texts.of(path, row) for path, row in found.items()}
-        if "*" in probe.path:
-            listed = Output(Status.SEEN, 0, "".join(f"{path}\n" for path in found))
-            outputs[probe.id] = walled or (listed if found else Output(Status.MISSING))
-        elif not found:
-            outputs[probe.id] = failed or rows.absent(probe.path)
+    if texts is None:
+        outputs = {f"stat:{path}": Output(Status.SEEN, 0, f"{row}\n") for path, row in found.items()}
+    elif walled is None:
+        outputs = {f"file:{path}": texts.of(path, row) for path, row in found.items()}
+    if "*" in probe.path:
+        listed = "".join(f"{row if texts is None else path}\n" for path, row in found.items())
+        outputs[probe.id] = walled or (Output(Status.SEEN, 0, listed) if found else Output(Status.MISSING))
     return outputs
 
 
@@ -207,21 +202,24 @@ class _Texts:
 
 
 class _Rows:
-    """What stat printed, a line for each path; and what it and find said of those that they could not see."""
+    """What stat printed, a line for each path, in one of its two forms; and what could not be seen."""
 
-    def __init__(self, look: Look, frame: Frame) -> None:
-        self.said = _complaints(frame)
+    def __init__(self, look: Look, frame: Frame, said: Mapping[str, str], mark: str) -> None:
+        self.said = said
         self._walked = walked(probe.path for probe in look.probes)
         self._rows: dict[str, str] = {}
         self._strange: list[str] = []
         for raw in frame.out.split(b"\n"):
+            # a line with a NUL is one of a file's, whatever else it looks like
+            if not raw or b"\0" in raw:
+                continue
             line = raw.decode("utf-8", "replace")
-            parts = line.split("|", 6)
+            parts = line.removeprefix(READ).split("|", 6)
             quoted = _QUOTED.fullmatch(parts[6]) if len(parts) == 7 else None
-            if quoted and parts[4].isdecimal() and len(parts[4]) < 20:
-                self._rows[quoted[1]] = "|".join([*parts[:6], quoted[1]])
-            elif line and b"\0" not in raw:
+            if not (quoted and parts[4].isdecimal() and len(parts[4]) < 20):
                 self._strange.append(parts[6][1:] if len(parts) == 7 else "")
+            elif line.startswith(READ) == bool(mark):
+                self._rows[quoted[1]] = "|".join([*parts[:6], quoted[1]])
 
     def matching(self, wanted: str) -> dict[str, str]:
         """Return the line of a path, or, of a pattern, those of all paths that it matches, in their order."""

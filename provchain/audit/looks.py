@@ -1,10 +1,10 @@
 """What is asked of a host: its probes put together into few commands, and those into one shell script. Pure.
 
 A host needs nothing but a POSIX shell, coreutils, GNU find, grep and, for an auditor who is not root, sudo.
-What costs a host is processes, a millisecond each, and sudo, six: so there are three commands without root
-and three with it, whatever is asked. One ``find`` tells of all paths and hands them to ``stat``; one hands
-files to ``stat`` and to ``grep``, which prints each line under its file's name and opens no FIFO, device or
-socket; one runs all other commands, one after the other. Where it runs as root, a pattern follows no link.
+What costs a host is processes, a millisecond each, and sudo, six: so there are two commands without root and
+two with it, whatever is asked. One ``find`` hands all paths to ``stat``, and files to ``grep`` as well, which
+prints each line under its file's name and opens no FIFO, device or socket; one runs all other commands, one
+after the other. Where it runs as root, a pattern follows no link.
 The commands that need root are, word for word, the auditor's sudo list; they come from a whole profile, so
 that it is the same for every host and every question.
 """
@@ -29,6 +29,8 @@ MOST_LINES = 20_000
 """Lines taken of one file."""
 FORMAT = "%F|%a|%U|%G|%s|%Y|%N"
 """As ``facts.attributes`` tells them, but the name quoted, so that no name can pass for two lines."""
+READ = "="
+"""What stands before this where a file is to be read; it is then told of what a link leads to."""
 SUCCEEDED, FAILED = b"y", b"n"
 """What stands between two NULs after the output of each command that was run: its exit code was 0, or not.
 
@@ -42,10 +44,8 @@ _WORD = re.compile(r"[\x20-\x7e]+")
 class Kind(StrEnum):
     """How the answer to a command is read."""
 
-    STAT = "stat"
-    """Attributes of paths, links not followed."""
-    READ = "read"
-    """The attributes of files, links followed, and their lines."""
+    PATHS = "paths"
+    """Attributes of paths, links not followed; and of files to be read, links followed, with their lines."""
     RUN = "run"
     """What commands print, and how each ended."""
 
@@ -80,10 +80,9 @@ def plan(probes: Iterable[Probe]) -> tuple[Look, ...]:
     looks: list[Look] = []
     for root in (False, True):
         some = [probe for probe in wanted.values() if probe.root == root]
-        for kind in (Kind.STAT, Kind.READ):
-            looks += _finds(kind, [probe for probe in some if probe.id.startswith(_PREFIX[kind])], root)
+        looks += _finds([probe for probe in some if probe.path], root)
         # what grows with what people leave on a host comes last: it is what may be cut, or take too long
-        commands = sorted((one for one in some if one.id.startswith("run:")), key=lambda one: one.last)
+        commands = sorted((one for one in some if not one.path), key=lambda one: one.last)
         if commands:
             looks.append(Look(Kind.RUN, tuple(_run(commands)), root, tuple(commands)))
     return tuple(looks)
@@ -180,7 +179,7 @@ def _run(probes: Iterable[Probe]) -> Iterator[str]:
         yield from ("(", "-exec", *argv, ";", "-printf", ends[0], "-o", "-printf", ends[1], ")")
 
 
-def _finds(kind: Kind, probes: Sequence[Probe], root: bool) -> Iterator[Look]:
+def _finds(probes: Sequence[Probe], root: bool) -> Iterator[Look]:
     """Yield one ``find`` for all named paths and all patterns of names in a named folder.
 
     A pattern of folders has one of its own: those may be people's, who could spoil what else it tells.
@@ -188,33 +187,40 @@ def _finds(kind: Kind, probes: Sequence[Probe], root: bool) -> Iterator[Look]:
     deep = [probe for probe in probes if "*" in _path(probe).rpartition("/")[0]]
     plain = [probe for probe in probes if probe not in deep]
     for some in ([plain] if plain else []) + [[probe] for probe in deep]:
-        paths = [probe.path for probe in some]
+        paths = sorted({probe.path for probe in some})
         folders = walked(paths)
         # what lies in a folder that is walked is met there, and would be told twice
         starts = dict.fromkeys(start(path) for path in paths if "*" in path or not inside(path, folders))
         depth = str(max(path.count("/") - start(path).rstrip("/").count("/") for path in paths))
-        # each of them is told whether it is a link; as root, only a named file may be one
-        follow = "-P" if kind == Kind.STAT else "-H" if root else "-L"
-        argv = ("/usr/bin/find", follow, *starts, "-maxdepth", depth, *_told(kind, paths, root))
-        yield Look(kind, argv, root, tuple(some))
+        argv = ("/usr/bin/find", "-H", *starts, "-maxdepth", depth, *_told(some, root))
+        yield Look(Kind.PATHS, argv, root, tuple(some))
 
 
-def _told(kind: Kind, paths: Sequence[str], root: bool) -> Iterator[str]:
+def _told(probes: Sequence[Probe], root: bool) -> Iterator[str]:
+    stats = [probe.path for probe in probes if probe.id.startswith("stat:")]
+    files = [probe.path for probe in probes if probe.id.startswith("file:")]
     stat = ("/usr/bin/stat", "-c", FORMAT)
-    if kind == Kind.STAT:
-        yield from (*_any(paths), "-exec", *stat, "{}", "+")
+    if stats:
+        yield from (*_any(stats), "-exec", *stat, "{}", "+")
+    if stats and files:
+        yield ","
+    if not files:
         return
+    read = ("/usr/bin/stat", "-c", READ + FORMAT)
     # a link in a place that others write to could make root read what they chose
-    followed = [path for path in paths if not (root and "*" in path)]
-    kept = [path for path in paths if path not in followed]
+    followed = [path for path in files if not (root and "*" in path)]
+    kept = [path for path in files if path not in followed]
     yield "("
     if followed:
-        yield from (*_any(followed), "-exec", *stat, "-L", "{}", "+")
+        yield from (*_any(followed), "-exec", *read, "-L", "{}", "+")
     if followed and kept:
         yield "-o"
     if kept:
-        yield from (*_any(kept), "-exec", *stat, "{}", "+")
-    yield from (")", "-type", "f", "-exec", *_GREP, "{}", "+")
+        yield from (*_any(kept), "-exec", *read, "{}", "+")
+    yield ")"
+    # a link that is named is followed (-H); what is met on the way may be one for who is not root
+    yield from ("-type", "f") if root else ("(", "-type", "f", "-o", "-xtype", "f", ")")
+    yield from ("-exec", *_GREP, "{}", "+")
 
 
 def _any(paths: Sequence[str]) -> Iterator[str]:
@@ -243,4 +249,3 @@ def start(path: str) -> str:
 # every line of every file, as name, NUL, line; $ matches each, and an empty word has no place in sudoers;
 # /bin is where grep is also on systems that keep it apart from /usr/bin
 _GREP = ("/bin/grep", "-aHZ", "-m", str(MOST_LINES), "-d", "skip", "-D", "skip", "$")
-_PREFIX = {Kind.STAT: "stat:", Kind.READ: "file:"}
