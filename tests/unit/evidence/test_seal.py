@@ -208,7 +208,7 @@ def test_a_key_is_private_sm2_and_never_replaced(tmp_path: Path) -> None:
 def test_a_certificate_shows_the_signer_to_whoever_believes_its_authority(
     folder: Path, tmp_path: Path
 ) -> None:
-    key, now = folder / "auditor.key", datetime.now(UTC).replace(microsecond=0)
+    key = folder / "auditor.key"
     for name in ("one", "two"):
         Authority(tmp_path, name).ensure()
     issued = {}
@@ -218,6 +218,8 @@ def test_a_certificate_shows_the_signer_to_whoever_believes_its_authority(
         signed = openssl("x509", "-req", *ca, "-sm3", *SIGN, *VERIFY, "-days", "2", stdin=request)
         issued[name] = tmp_path / f"{name}.pem"
         issued[name].write_bytes(signed)
+    # once the certificates are valid
+    now = datetime.now(UTC).replace(microsecond=0)
     data = seal.seal(folder / "audit.json", key, now, "t", issued["auditor"])
     found = seal.verify(data, authority=tmp_path / "one" / "ca.pem")
     assert found.signed_by == f"certificate of {tmp_path / 'one' / 'ca.pem'}"
