@@ -8,6 +8,7 @@ that turned another rule red instead of its own would show there.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ KEPT = {"backup-timer", "backup-lately"}
 """The same, on hosts that have a ledger."""
 OTHERS = {"file-nftables", "time-config", "time-service", "rsyslog-service", "log-collected-folder"}
 """Rules whose settings other roles of harden.yml see to as well, which unharden does not take back."""
+OTHERS_FILES = re.compile(r"^etc/(nftables\.conf|chrony/|rc.\.d/.*chrony|systemd/system/.*(chrony|syslog))")
+"""Theirs on the disk."""
 LOST = {rule.id for rule in RESOLVED.rules if rule.check.resource == "packages"}
 """Packages that were removed: unharden says that a person has to install them again."""
 _LIMITS = ("--limit", STOCK, "--limit", OTHER)
@@ -225,6 +228,7 @@ def test_each_rule_is_broken_found_fixed_and_taken_back(
     assert {rule for one in broken.values() for rule in one} == everything
     red = {host: {rule for one in some.values() for rule in one.red} for host, some in broken.items()}
     bare.each(lambda host: _break(bare, host, broken[host]))
+    disks = {host: bare.disk(host) for host in bare.hosts}
     found = bare.audit()
     usual = {host: hardened.after.red(host) for host in bare.hosts}
     assert {host: found.red(host) for host in bare.hosts} == {host: red[host] | usual[host] for host in red}
@@ -239,6 +243,9 @@ def test_each_rule_is_broken_found_fixed_and_taken_back(
     again = bare.audit()
     back = {host: red[host] - LOST - OTHERS | usual[host] for host in red}
     assert {host: again.red(host) for host in bare.hosts} == back
+    for host, disk in disks.items():
+        changed = bare.changed(host, disk)
+        assert {name: two for name, two in changed.items() if not OTHERS_FILES.search(name)} == {}, host
 
 
 def _break(bare: Bare, host: str, some: Mapping[str, breaks.Break]) -> None:
