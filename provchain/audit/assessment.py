@@ -1,8 +1,9 @@
 """What an audit found, as data: the one model that every report is made from. Pure; its JSON is versioned.
 
 The canonical form has sorted keys, no spaces and no floating-point numbers, so equal assessments are equal
-bytes and a digest of them means something. What hosts answered is in it by digest only: evidence that it was
-looked at, without what it says; a verdict's own evidence is bounded text.
+bytes and a digest of them means something. Format 1, which knew neither what the inventory says of hosts nor
+the last audit, is still read, and keeps its bytes. What hosts answered is in it by digest only: evidence that
+it was looked at, without what it says; a verdict's own evidence is bounded text.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from provchain.baseline.facts import Facts, Status
 from provchain.baseline.model import ControlId, RuleId, Severity, Text
@@ -20,7 +21,6 @@ from provchain.baseline.observation import Verdict, one_line
 from provchain.baseline.values import Record, Value
 from provchain.document.described import json_schema
 
-FORMAT = 1
 Sm3 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Time = Annotated[datetime, Field(description="UTC, whole seconds")]
 
@@ -32,6 +32,28 @@ class FactMark(Record):
     code: int
     bytes: Annotated[int, Field(ge=0)]
     sm3: Sm3
+
+
+class Described(Record):
+    """What the inventory says of a host, and rules compare it with: verdicts can be derived again from it."""
+
+    listeners: tuple[str, ...] | None
+    """The ends that may listen, such as ``tcp/22``; null where no description names them."""
+    admins: tuple[str, ...]
+    unit: str | None
+    plan: PlanState | None
+
+
+class PlanState(Record):
+    """What a network's description promises, seen from one of its hosts."""
+
+    zones: tuple[str, ...]
+    own: str
+    faults: int
+    together: int
+    copies: int
+    supervised: int
+    ssh_from: tuple[str, ...]
 
 
 class HostState(Record):
@@ -50,6 +72,8 @@ class HostState(Record):
     facts: dict[str, FactMark]
     outside: dict[str, tuple[str, ...]]
     """What was seen from outside."""
+    described: Described | None = None
+    """Null in format 1 only."""
 
 
 class WaiverState(Record):
@@ -113,10 +137,64 @@ class ClauseResult(Record):
     """The state of the attestation that it needs, ``none`` where there is none; empty where it needs none."""
 
 
+class Place(Record):
+    """A rule on a host."""
+
+    rule: RuleId
+    host: str
+
+
+class ClauseChange(Record):
+    """A clause whose verdict on an object is another one now."""
+
+    control: ControlId
+    kind: Literal["host", "zone", "document"]
+    object: str
+    before: Verdict
+    now: Verdict
+
+
+class Drift(Record):
+    """What changed since another audit."""
+
+    audit: Sm3
+    """Digest of the canonical form of the one that it is compared with."""
+    finished: Time
+    """When that one ended."""
+    profile: str
+    catalog: Sm3
+    found: tuple[Place, ...]
+    """Findings that were none before."""
+    resolved: tuple[Place, ...]
+    """Findings of before that now pass, have no object, or are waived."""
+    lost: tuple[Place, ...]
+    """What was seen before and could not be looked at now."""
+    clauses: tuple[ClauseChange, ...]
+    came: tuple[str, ...]
+    """Hosts that the other audit had not."""
+    gone: tuple[str, ...]
+    """Hosts that only the other audit had."""
+    facts: dict[str, tuple[str, ...]]
+    """The probes that tell something else now, by host."""
+    thresholds: tuple[str, ...]
+    """The names of thresholds with another value; verdicts may differ for that alone."""
+
+    @property
+    def is_worse(self) -> bool:
+        """Tell whether somebody has to act."""
+        return bool(self.found or self.lost)
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether all is as it was."""
+        changes = (self.found, self.resolved, self.lost, self.clauses, self.came, self.gone)
+        return not (any(changes) or self.facts or self.thresholds)
+
+
 class Assessment(Record):
     """A whole audit."""
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 2
     network: str
     profile: str
     auditor: str = ""
@@ -126,6 +204,8 @@ class Assessment(Record):
     thresholds: dict[str, Value]
     started: Time
     finished: Time
+    day: date | None = None
+    """The auditor's day, on which waivers and attestations had to be in force; null in format 1 only."""
     limited: tuple[str, ...] = ()
     """What the audit was limited to; then no clause is judged."""
     hosts: tuple[HostState, ...]
@@ -133,6 +213,15 @@ class Assessment(Record):
     clauses: tuple[ClauseResult, ...]
     waivers: tuple[WaiverState, ...]
     attestations: tuple[AttestationState, ...]
+    since: Drift | None = None
+    """What changed since the last audit of these hosts; null where there is none."""
+
+    @model_validator(mode="after")
+    def _of_its_format(self) -> Assessment:
+        told = [one.described is not None for one in self.hosts] + [self.day is not None]
+        if any(told) or self.since if self.format == 1 else not all(told):
+            raise ValueError("a field of another format")
+        return self
 
     @property
     def findings(self) -> tuple[RuleResult, ...]:
@@ -160,8 +249,12 @@ class Assessment(Record):
 
     def canonical(self) -> str:
         """Return the JSON of which a digest or signature is taken."""
-        data = self.model_dump(mode="json")
+        data = self.model_dump(mode="json", exclude=_LATER if self.format == 1 else None)
         return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
+
+
+_LATER: Any = {"day": True, "since": True, "hosts": {"__all__": {"described"}}}
+"""What format 1 had not."""
 
 
 def sm3(data: bytes) -> str:

@@ -108,14 +108,15 @@ def attestation_states(
         AttestationState.model_validate(
             {
                 **one.model_dump(exclude={"file"}),
-                "state": _state(one, digests.get(one.file), today),
+                "state": state_on(today, one, digests.get(one.file)),
             }
         )
         for one in attestations
     )
 
 
-def _state(attestation: Attestation, digest: str | None, today: date) -> str:
+def state_on(today: date, attestation: Attestation | AttestationState, digest: str | None) -> str:
+    """Return whether a document counts today, by the digest of its file, None if there is none."""
     if digest is None:
         return "missing"
     if digest != attestation.sm3:

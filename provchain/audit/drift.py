@@ -2,34 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
-from provchain.audit.assessment import Assessment, FactMark, RuleResult
+from provchain.audit.assessment import Assessment, ClauseChange, ClauseResult, Drift, FactMark, Place, sm3
 from provchain.baseline.observation import Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """Rules by what became of them, hosts that came and went, and probes that tell something else now."""
-
-    found: tuple[RuleResult, ...]
-    """Findings that were none before."""
-    resolved: tuple[RuleResult, ...]
-    """Findings of before that now pass, have no object, or are waived; as they are now."""
-    lost: tuple[RuleResult, ...]
-    """What was seen before and could not be looked at now."""
-    came: tuple[str, ...]
-    gone: tuple[str, ...]
-    facts: dict[str, tuple[str, ...]]
-    """The probes that changed, by host."""
-    thresholds: tuple[str, ...]
-    """The names of thresholds with another value; verdicts may differ for that alone."""
-
-    @property
-    def is_worse(self) -> bool:
-        """Tell whether somebody has to act."""
-        return bool(self.found or self.lost)
 
 
 def drift(old: Assessment, new: Assessment) -> Drift:
@@ -39,13 +15,17 @@ def drift(old: Assessment, new: Assessment) -> Drift:
     hosts, earlier = ({host.name: host for host in one.hosts} for one in (new, old))
     names = sorted({*old.thresholds, *new.thresholds})
     return Drift(
+        audit=sm3(old.canonical().encode()),
+        finished=old.finished,
+        profile=old.profile,
+        catalog=old.catalog,
         found=tuple(
-            one
+            Place(rule=one.rule, host=one.host)
             for key, one in now.items()
             if one.is_finding and not (key in before and before[key].is_finding)
         ),
         resolved=tuple(
-            now[key]
+            Place(rule=one.rule, host=one.host)
             for key, one in before.items()
             if one.is_finding
             and key in now
@@ -53,10 +33,11 @@ def drift(old: Assessment, new: Assessment) -> Drift:
             and now[key].verdict != Verdict.UNKNOWN
         ),
         lost=tuple(
-            one
+            Place(rule=one.rule, host=one.host)
             for key, one in now.items()
             if one.verdict == Verdict.UNKNOWN and key in before and before[key].verdict != Verdict.UNKNOWN
         ),
+        clauses=tuple(_clauses(old, new)),
         came=tuple(name for name in hosts if name not in earlier),
         gone=tuple(name for name in earlier if name not in hosts),
         facts={
@@ -66,6 +47,22 @@ def drift(old: Assessment, new: Assessment) -> Drift:
         },
         thresholds=tuple(name for name in names if old.thresholds.get(name) != new.thresholds.get(name)),
     )
+
+
+def _clauses(old: Assessment, new: Assessment) -> Iterator[ClauseChange]:
+    """Yield the clauses with another verdict, where both audits judged them on the same object."""
+    before = {_about(one): one.verdict for one in old.clauses}
+    for one in new.clauses:
+        was = before.get(_about(one), one.verdict)
+        if was != one.verdict:
+            yield ClauseChange(
+                control=one.control, kind=one.kind, object=one.object, before=was, now=one.verdict
+            )
+
+
+def _about(clause: ClauseResult) -> tuple[str, str, str]:
+    """Return what a clause is judged on; by documents it is the same object, whichever they are."""
+    return clause.control, clause.kind, "" if clause.kind == "document" else clause.object
 
 
 def _changed(old: Mapping[str, FactMark], new: Mapping[str, FactMark]) -> tuple[str, ...]:

@@ -61,21 +61,25 @@ def of_fleet(path: Path, private: Path) -> Source:
     return Source(fleet.fleet, fleets.subjects(fleet), reaches, path.resolve().parent, PROFILE)
 
 
-def remember(found: Assessment) -> Assessment | None:
-    """Keep a whole audit as the network's last one, and return the one before it, if there is one.
-
-    An audit that was limited is compared, and not kept. Raises OSError.
-    """
-    folder = paths.home() / "audits"
-    path = folder / f"{found.network}.json"
+def last(network: str) -> Assessment | None:
+    """Return the last whole audit of a network, if there is one that can be read."""
     try:
-        before = read(path.read_text(encoding="utf-8"))
+        return read(_kept(network).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError):
-        before = None  # there is none, or one of another version
-    if not found.limited:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(dir=folder)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(found.canonical())
-        Path(temporary).replace(path)
-    return before
+        return None  # there is none, or one of another version
+
+
+def remember(found: Assessment) -> None:
+    """Keep a whole audit as the network's last one; one that was limited is not kept. Raises OSError."""
+    if found.limited:
+        return
+    path = _kept(found.network)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, temporary = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(found.canonical())
+    Path(temporary).replace(path)
+
+
+def _kept(network: str) -> Path:
+    return paths.home() / "audits" / f"{network}.json"

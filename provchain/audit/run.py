@@ -8,15 +8,15 @@ import json
 import signal
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from provchain.audit import looks, ssh
-from provchain.audit.assessment import Assessment, HostState, RuleResult, marks, sm3
+from provchain.audit.assessment import Assessment, AttestationState, HostState, RuleResult, marks, sm3
 from provchain.audit.clauses import attestation_states, clauses, waiver_states
 from provchain.audit.orders import Source
-from provchain.audit.subjects import HOSTNAME, Subject, everything, known
+from provchain.audit.subjects import HOSTNAME, Subject, described, everything, known
 from provchain.baseline import judge
 from provchain.baseline.catalog import BASELINES, Catalog, Resolved
 from provchain.baseline.facts import Facts, Probe
@@ -54,14 +54,14 @@ class Order:
 
     def sources(self) -> dict[str, str]:
         """Return the SM3 digest of every file that it goes by: the catalog's, and the site's own by name."""
-        shipped = {
-            str(path.relative_to(BASELINES)): path for path in BASELINES.rglob("*.yml") if path.is_file()
-        }
-        files = {
-            **{f"baselines/{name}": path for name, path in shipped.items()},
-            **{f"site/{path.name}": path for path in self.read},
-        }
-        return {name: sm3(path.read_bytes()) for name, path in sorted(files.items())}
+        own = {f"site/{path.name}": sm3(path.read_bytes()) for path in self.read}
+        return dict(sorted({**shipped(), **own}.items()))
+
+
+def shipped() -> dict[str, str]:
+    """Return the SM3 digest of every file of the catalog, by its name."""
+    files = sorted(path for path in BASELINES.rglob("*.yml") if path.is_file())
+    return {f"baselines/{path.relative_to(BASELINES)}": sm3(path.read_bytes()) for path in files}
 
 
 def audit(order: Order, told: Told = lambda _name, _facts: None) -> Assessment:
@@ -87,6 +87,26 @@ def _run(work: Coroutine[Any, Any, dict[str, Facts]]) -> dict[str, Facts]:
 
 def assess(order: Order, facts: Mapping[str, Facts], started: datetime, finished: datetime) -> Assessment:
     """Return the verdicts from facts; reads the documents of attestations, and nothing else."""
+    today = finished.astimezone().date()
+    documents = attestation_states(
+        order.site.attestations,
+        {one.file: digest_of(order.site_folder, one.file) for one in order.site.attestations},
+        today,
+    )
+    return judged(order, facts, documents, (started, finished, today))
+
+
+def judged(
+    order: Order,
+    facts: Mapping[str, Facts],
+    documents: tuple[AttestationState, ...],
+    when: tuple[datetime, datetime, date],
+) -> Assessment:
+    """Return the verdicts from facts and what is known of documents; pure.
+
+    ``when`` is when the audit started and finished, and the auditor's day.
+    """
+    started, finished, today = when
     subjects = [known(one, facts[one.name]) for one in order.source.subjects if one.name in facts]
     results = [
         result
@@ -94,23 +114,18 @@ def assess(order: Order, facts: Mapping[str, Facts], started: datetime, finished
         for result in judge.judge(order.profile, subject.target, facts[subject.name])
         if not order.rules or result.rule.id in order.rules
     ]
-    today = finished.astimezone().date()
     waived = judge.waived(results, order.site.waivers, today)
-    documents = attestation_states(
-        order.site.attestations,
-        {one.file: digest_of(order.site_folder, one.file) for one in order.site.attestations},
-        today,
-    )
     limited = (*sorted(order.hosts), *sorted(order.rules))
     zones = {subject.name: subject.zone or order.source.network for subject in subjects}
     return Assessment(
         network=order.source.network,
         profile=order.profile.id,
         auditor=one_line(order.auditor),
-        catalog=_digest_of_catalog(order),
+        catalog=digest_of_catalog(order.catalog, order.profile),
         thresholds=dict(sorted(order.profile.values.items())),
         started=started,
         finished=finished,
+        day=today,
         limited=limited,
         hosts=tuple(_host(subject, facts[subject.name]) for subject in subjects),
         results=tuple(_result(result) for result in waived),
@@ -144,11 +159,12 @@ def digest_of(folder: Path, name: str) -> str | None:
     return digest.hexdigest()
 
 
-def _digest_of_catalog(order: Order) -> str:
+def digest_of_catalog(catalog: Catalog, profile: Resolved) -> str:
+    """Return the SM3 digest of all that verdicts are judged by: controls, the profile's rules, thresholds."""
     records: Iterable[Sequence[object]] = (
-        [control.model_dump(mode="json") for control in order.catalog.controls.values()],
-        [rule.model_dump(mode="json") for rule in order.profile.rules],
-        [order.profile.id, dict(order.profile.values)],
+        [control.model_dump(mode="json") for control in catalog.controls.values()],
+        [rule.model_dump(mode="json") for rule in profile.rules],
+        [profile.id, dict(profile.values)],
     )
     return sm3(json.dumps(list(records), ensure_ascii=False, sort_keys=True).encode())
 
@@ -166,6 +182,7 @@ def _host(subject: Subject, facts: Facts) -> HostState:
         taken=datetime.fromtimestamp(facts.taken, UTC),
         facts=marks(facts),
         outside=dict(sorted(facts.external.items())),
+        described=described(subject.target),
     )
 
 

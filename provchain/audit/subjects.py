@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from provchain.audit.assessment import Described, HostState, PlanState
 from provchain.baseline.catalog import Resolved
 from provchain.baseline.facts import Facts, Probe, Status, command, file
 from provchain.baseline.plan import plan_of
-from provchain.baseline.resources import Family, Target
+from provchain.baseline.resources import Family, Plan, Target
 from provchain.spec import ChainSpec, listeners
 
 RELEASE = file("/etc/os-release")
@@ -59,6 +60,64 @@ def of_network(spec: ChainSpec) -> tuple[Subject, ...]:
             host.zone,
         )
         for host in spec.hosts
+    )
+
+
+def described(target: Target) -> Described:
+    """Return what the inventory says of a host, as it stands in an assessment."""
+    ends = target.listeners
+    return Described(
+        listeners=None if ends is None else tuple(sorted(f"{protocol}/{port}" for protocol, port in ends)),
+        admins=target.admins,
+        unit=target.unit,
+        plan=_planned(target.plan) if target.plan else None,
+    )
+
+
+def _planned(plan: Plan) -> PlanState:
+    return PlanState(
+        zones=tuple(sorted(plan.zones)),
+        own=plan.own,
+        faults=plan.faults,
+        together=plan.together,
+        copies=plan.copies,
+        supervised=plan.supervised,
+        ssh_from=tuple(sorted(plan.ssh_from)),
+    )
+
+
+def of_state(state: HostState) -> Subject:
+    """Return the host of an assessment as its inventory described it, without what facts tell.
+
+    Raises ValueError if the assessment doesn't say, or says what no inventory could.
+    """
+    said = state.described
+    if said is None:
+        raise ValueError(f"{state.name} is not described")
+    words = [one.partition("/") for one in said.listeners or ()]
+    ends = frozenset((protocol, int(port)) for protocol, _, port in words)
+    target = Target(
+        state.name,
+        None,
+        False,
+        frozenset(state.roles),
+        None if said.listeners is None else ends,
+        said.admins,
+        said.unit,
+        _plan(said.plan) if said.plan else None,
+    )
+    return Subject(target, state.zone)
+
+
+def _plan(state: PlanState) -> Plan:
+    return Plan(
+        frozenset(state.zones),
+        state.own,
+        state.faults,
+        state.together,
+        state.copies,
+        state.supervised,
+        frozenset(state.ssh_from),
     )
 
 

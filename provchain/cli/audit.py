@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 
 from provchain.audit import looks, orders
 from provchain.audit.assessment import Assessment, read, schema
+from provchain.audit.drift import drift
 from provchain.audit.fleet import USER
 from provchain.audit.run import Order, audit
 from provchain.audit.subjects import everything
@@ -28,6 +29,7 @@ from provchain.baseline.facts import Facts
 from provchain.baseline.resources import Target
 from provchain.cli import audit_evidence, report
 from provchain.cli.audit_text import drift_lines, explained, listed, summary
+from provchain.cli.options import Json
 from provchain.document import DocumentError
 from provchain.errors import ProvchainError
 
@@ -51,7 +53,6 @@ app = typer.Typer(
     help="Audit hosts against the Level-3 baseline, read-only. `audit NETWORK` is `audit run NETWORK`.",
 )
 
-Json = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
 ProfileName = Annotated[str, typer.Option("--profile", help="the profile's id, or a site's own file")]
 _PROFILE = "mlps3"
 
@@ -95,15 +96,17 @@ def run(
             return found, f"{sum(not host.unreachable for host in found.hosts)} of {total} hosts reached"
 
         found = run_step(report.reporter(), "audit", work)
-        before = orders.remember(found)
+        before = orders.last(found.network)
+        if before:
+            found = found.model_copy(update={"since": drift(before, found)})
+        orders.remember(found)
         if output is not None:
             _write(found, order, seen, output)
         if as_json:
             typer.echo(found.canonical(), nl=False)
         else:
-            report.print_lines(
-                [*summary(found, order.catalog), *(drift_lines(before, found) if before else [])]
-            )
+            since = drift_lines(found.since, found) if found.since else []
+            report.print_lines([*summary(found, order.catalog), *since])
     raise typer.Exit(found.exit_code)
 
 
@@ -144,13 +147,16 @@ def explain(rule: str, profile: ProfileName = _PROFILE, as_json: Json = False) -
 def diff(
     old: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
     new: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    as_json: Json = False,
 ) -> None:
     """Say what changed between two audits; exit 1 if there are new findings, or less could be looked at."""
-    from provchain.audit.drift import drift
-
-    before, now = _read(old), _read(new)
-    report.print_lines(drift_lines(before, now) or ["nothing changed"])
-    raise typer.Exit(1 if drift(before, now).is_worse else 0)
+    now = _read(new)
+    found = drift(_read(old), now)
+    if as_json:
+        report.print_json(found.model_dump(mode="json"))
+    else:
+        report.print_lines(drift_lines(found, now) or ["nothing changed"])
+    raise typer.Exit(1 if found.is_worse else 0)
 
 
 @app.command(epilog="Example: provchain audit sudoers --account auditor > auditor.sudoers")
@@ -242,7 +248,9 @@ def _read(path: Path) -> Assessment:
     try:
         return read(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise typer.BadParameter(f"{path} is no audit of format 1: {str(error).splitlines()[0]}") from None
+        raise typer.BadParameter(
+            f"{path} is no audit of format 1 or 2: {str(error).splitlines()[0]}"
+        ) from None
 
 
 def _write(found: Assessment, order: Order, seen: Mapping[str, Facts], folder: Path) -> None:

@@ -9,13 +9,17 @@ from __future__ import annotations
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from provchain.cli import report
-from provchain.cli.options import Network
+from provchain.cli.options import Json, Network
 from provchain.paths import REPOSITORY, spec_file
+
+if TYPE_CHECKING:
+    from provchain.conductor.anchor import Anchor
+    from provchain.evidence.seal import Verified
 
 Bundle = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="a sealed bundle")]
 ProofFile = Annotated[
@@ -84,8 +88,13 @@ def verify(
         typer.Option(help="the chain's genesis: checks the anchor too", exists=True, dir_okay=False),
     ] = None,
     proof: ProofFile = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="the site's own profile that it was judged by", exists=True, dir_okay=False),
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Verify a bundle offline: form, signature, every digest, facts against report, and its anchor."""
+    """Verify a bundle offline: form, signature, every digest, its anchor; and judge its facts again."""
     from provchain.conductor.anchor import check
     from provchain.evidence.seal import bytes_of
     from provchain.evidence.seal import verify as verified
@@ -96,22 +105,63 @@ def verify(
         raise typer.BadParameter("--proof needs --genesis, from a source that you believe")
     found = verified(bytes_of(bundle), signer, ca)
     manifest = found.manifest
+    why_not = _judged_again(found, profile)
+    place = check(bytes_of(proof or _beside(bundle)), genesis, found.digest) if genesis else None
+    if as_json:
+        report.print_json(
+            {
+                "manifest": manifest.model_dump(mode="json"),
+                "sm3": found.digest,
+                "signed_by": found.signed_by,
+                "judged_again": not why_not,
+                "not_judged_again_because": why_not,
+                "anchor": place and {"height": place.height, "time": place.time and place.time.isoformat()},
+            }
+        )
+    else:
+        report.print_lines(_told(found, why_not, place))
+    if not found.signed_by:
+        raise typer.Exit(3)
+
+
+def _judged_again(found: Verified, profile: Path | None) -> str:
+    """Derive the verdicts once more by the catalog here; return why not, where that can't be done."""
+    from provchain.audit.assessment import sm3
+    from provchain.baseline.catalog import load
+    from provchain.document import DocumentError
+    from provchain.evidence.again import again
+    from provchain.evidence.seal import bytes_of
+
+    own = {f"site/{profile.name}": sm3(bytes_of(profile))} if profile else {}
+    try:
+        catalog = load(sites=[profile] if profile else [])
+    except DocumentError as error:
+        raise typer.BadParameter("\n".join(error.lines())) from None
+    return again(found.report, found.facts, catalog, found.manifest.sources, own)
+
+
+def _told(found: Verified, why_not: str, place: Anchor | None) -> list[str]:
+    manifest = found.manifest
     lines = [
         f"network   {manifest.network}, profile {manifest.profile}, {len(found.report.hosts)} hosts",
         f"auditor   {manifest.auditor or 'not given'}",
         f"signer    {manifest.signer}, known by {found.signed_by or 'NOBODY: give --signer or --ca'}",
         f"files     {len(manifest.files)}, each as sealed; the facts are those of the report",
-        f"sealed    {manifest.sealed:%Y-%m-%d %H:%M:%S} UTC by {manifest.clock} clock, which nothing proves",
     ]
-    if genesis is None:
-        lines.append("anchor    not looked for: give --genesis")
+    if why_not:
+        lines.append(
+            f"verdicts  NOT derived again: {why_not}; the tool was {manifest.tool}, this is {_tool()}"
+        )
     else:
-        place = check(bytes_of(proof or _beside(bundle)), genesis, found.digest)
-        when = f"{place.time:%Y-%m-%d %H:%M:%S} UTC" if place.time else "no time told"
-        lines.append(f"anchor    proven at height {place.height}, block of {when}: it was sealed before")
-    report.print_lines(lines)
-    if not found.signed_by:
-        raise typer.Exit(3)
+        count = len(found.report.results) + len(found.report.clauses)
+        lines.append(f"verdicts  {count}, each derived again from the facts by the catalog here: the same")
+    lines.append(
+        f"sealed    {manifest.sealed:%Y-%m-%d %H:%M:%S} UTC by {manifest.clock} clock, which nothing proves"
+    )
+    if place is None:
+        return [*lines, "anchor    not looked for: give --genesis"]
+    when = f"{place.time:%Y-%m-%d %H:%M:%S} UTC" if place.time else "no time told"
+    return [*lines, f"anchor    proven at height {place.height}, block of {when}: it was sealed before"]
 
 
 def _beside(bundle: Path) -> Path:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from provchain.audit.assessment import Assessment, RuleResult
-from provchain.audit.drift import drift
+from provchain.audit.assessment import Assessment, Drift, RuleResult
 from provchain.baseline.catalog import Catalog, Resolved
 from provchain.baseline.model import Rule
 from provchain.baseline.observation import Verdict
@@ -64,16 +63,27 @@ def _counts(counts: Mapping[Verdict, int]) -> str:
     return "  ".join(f"{verdict.zh} {counts.get(verdict, 0)}" for verdict in Verdict)
 
 
-def drift_lines(old: Assessment, new: Assessment) -> list[str]:
+def drift_lines(found: Drift, new: Assessment) -> list[str]:
     """Say what changed since another audit; nothing where nothing did."""
-    found = drift(old, new)
-    lines = [f"new finding  {one.rule}  {one.host}: {', '.join(one.found)}" for one in found.found]
+    if found.is_empty:
+        return []
+    now = {(one.rule, one.host): one for one in new.results}
+    lines = [
+        f"new finding  {one.rule}  {one.host}: {', '.join(now[one.rule, one.host].found)}"
+        for one in found.found
+    ]
     lines += [f"resolved  {one.rule}  {one.host}" for one in found.resolved]
-    lines += [f"no longer seen  {one.rule}  {one.host}: {one.reason}" for one in found.lost]
+    lines += [
+        f"no longer seen  {one.rule}  {one.host}: {now[one.rule, one.host].reason}" for one in found.lost
+    ]
     lines += [f"new host  {name}" for name in found.came] + [f"host gone  {name}" for name in found.gone]
+    lines += [
+        f"clause  {' '.join([one.control, one.object]).strip()}: {one.before.zh} → {one.now.zh}"
+        for one in found.clauses
+    ]
     lines += [f"changed  {host}: {', '.join(names)}" for host, names in found.facts.items()]
     lines += [f"threshold changed  {name}" for name in found.thresholds]
-    return ["", f"since {old.finished:%Y-%m-%d %H:%M:%S} UTC:", *lines] if lines else []
+    return ["", f"since {found.finished:%Y-%m-%d %H:%M:%S} UTC:", *lines]
 
 
 def listed(what: str, catalog: Catalog, profile: Resolved) -> list[dict[str, str]]:

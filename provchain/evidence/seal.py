@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from provchain.audit.assessment import Assessment, Sm3, read, sm3
+from provchain.baseline.facts import Facts
 from provchain.evidence import facts, keys
 from provchain.evidence.bundle import (
     CERTIFICATE,
@@ -40,6 +41,8 @@ class Verified:
     digest: str
     """SM3 of the manifest: what is anchored."""
     report: Assessment
+    facts: Mapping[str, Facts]
+    """What each host answered, by its name."""
     signed_by: str
     """By what the signer is known: key or certificate; empty where the bundle's own word is all there is."""
 
@@ -99,8 +102,7 @@ def verify(data: bytes, signer: Path | None = None, authority: Path | None = Non
         manifest.auditor,
     ):
         raise EvidenceError("the manifest is of another report")
-    _facts(report, files)
-    return Verified(manifest, sm3(files[MANIFEST]), report, known)
+    return Verified(manifest, sm3(files[MANIFEST]), report, _facts(report, files), known)
 
 
 def _known(
@@ -125,18 +127,19 @@ def _report(raw: bytes) -> Assessment:
     try:
         report = read(raw.decode("utf-8"))
     except (ValidationError, UnicodeDecodeError):
-        raise EvidenceError("the report is no audit of format 1") from None
+        raise EvidenceError("the report is no audit of format 1 or 2") from None
     if report.canonical().encode() != raw:
         raise EvidenceError("the report was altered", cause="it is not in canonical form")
     return report
 
 
-def _facts(report: Assessment, files: Mapping[str, bytes]) -> None:
-    """Check that the facts are those of the report's hosts and of nobody else. Raises EvidenceError."""
+def _facts(report: Assessment, files: Mapping[str, bytes]) -> dict[str, Facts]:
+    """Return the facts, which are those of the report's hosts and of nobody else. Raises EvidenceError."""
     names = {f"{FACTS}/{host.name}.json" for host in report.hosts}
     others = sorted(names ^ {name for name in files if name.startswith(f"{FACTS}/")})
     if others:
         raise EvidenceError("the facts are of other hosts than the report's", cause=", ".join(others[:8]))
+    found: dict[str, Facts] = {}
     for host in report.hosts:
         try:
             told = facts.read(files[f"{FACTS}/{host.name}.json"].decode("utf-8"))
@@ -145,6 +148,8 @@ def _facts(report: Assessment, files: Mapping[str, bytes]) -> None:
         wrong = facts.differences(host, told)
         if wrong:
             raise EvidenceError("the facts are not those of the report", cause="; ".join(wrong[:5]))
+        found[host.name] = told.facts
+    return found
 
 
 def bytes_of(path: Path) -> bytes:

@@ -150,7 +150,7 @@ def test_the_canonical_form_keeps_all_and_fits_its_schema(tmp_path: Path) -> Non
     validator = jsonschema_rs.validator_for(schema())
     assert validator.is_valid(data)
     for broken in (
-        {**data, "format": 2},
+        {**data, "format": 3},
         {**data, "more": 1},
         {k: v for k, v in data.items() if k != "hosts"},
     ):
@@ -188,9 +188,15 @@ def test_drift(tmp_path: Path) -> None:
     assert (found.came, found.gone) == (("h4",), ("h3",))
     assert found.facts["h1"] == ("run:/usr/sbin/sshd -T",)
     assert found.is_worse
+    assert found.audit == sm3(old.canonical().encode())
+    changes = {(one.control, one.object): (one.before, one.now) for one in found.clauses}
+    assert changes == {
+        (HOST, "h2"): (Verdict.COMPLIANT, U),
+        (PARTLY, "h1"): (Verdict.NONCOMPLIANT, U),
+        (ZONE, "inner"): (Verdict.COMPLIANT, Verdict.PARTIAL),
+    }
     same = drift(old, old)
-    assert not same.is_worse
-    assert (same.found, same.resolved, same.facts, same.thresholds) == ((), (), {}, ())
+    assert (same.is_worse, same.is_empty, found.is_empty) == (False, True, False)
     assert not drift(
         new, assessed(tmp_path, {"h1": host_facts(), "h2": host_facts(), "h4": host_facts()})
     ).is_worse

@@ -105,12 +105,19 @@ def test_an_audit_leaves_every_report_and_is_compared_with_the_last(running: Ser
     report = str(tmp_path / "out" / "audit.json")
     done = provchain("seal", report, "--key", str(tmp_path / "key"), "--out", str(tmp_path / "bundle"))
     assert done.exit_code == 0, done.output
-    done = provchain("verify", str(tmp_path / "bundle"), "--signer", str(tmp_path / "key.pub"))
-    assert done.exit_code == 0, done.output
+    verify = ("verify", str(tmp_path / "bundle"), "--signer", str(tmp_path / "key.pub"))
+    done = provchain(*verify)
+    assert (done.exit_code, "NOT derived again: there is no profile quick" in done.stdout) == (0, True)
+    done = provchain(*verify, *own)
+    assert (done.exit_code, "each derived again from the facts" in done.stdout) == (0, True), done.output
+    assert json.loads(provchain(*verify, *own, "--json").stdout)["judged_again"]
     path.write_text(path.read_text().replace("name: h1", "name: h2"))
     again = provchain("run", "--fleet", str(path), *own)
     assert "new host  h2" in again.stdout
     assert "host gone  h1" in again.stdout
+    since = read((tmp_path / "home" / "audits" / "here.json").read_text()).since
+    assert since is not None
+    assert (since.audit, since.came) == (sm3((tmp_path / "out" / "audit.json").read_bytes()), ("h2",))
 
 
 def test_an_audit_of_one_rule_is_json_and_exits_by_what_it_found(running: Server, tmp_path: Path) -> None:
@@ -149,7 +156,7 @@ def test_a_host_that_is_down_is_3(running: Server, tmp_path: Path) -> None:
         (["list", "things"], 2, "none of"),
         (["list", "--profile", "mlps9"], 2, "there is no profile"),
         (["sudoers", "--account", "a b"], 2, "no name of an account"),
-        (["diff", "pyproject.toml", "pyproject.toml"], 2, "no audit of format 1"),
+        (["diff", "pyproject.toml", "pyproject.toml"], 2, "no audit of format 1 or 2"),
     ],
 )
 def test_what_can_not_be_done_says_why(argv: list[str], code: int, words: str) -> None:

@@ -153,7 +153,7 @@ def test_a_forger_with_a_key_of_their_own_is_seen_by_whoever_knows_the_auditors(
         (_swap(b"no route", b"no roads", "facts/h3.json"), "unreachable is another"),
         (_drop("facts/h2.json"), "of other hosts"),
         (lambda files: files.update({"facts/h1.json": b"[]"}), "can't be read"),
-        (lambda files: files.update({"report.json": b"{}"}), "no audit of format 1"),
+        (lambda files: files.update({"report.json": b"{}"}), "no audit of format 1 or 2"),
         (_swap(b'"auditor":', b' "auditor":', "report.json"), "not in canonical form"),
     ],
 )
