@@ -38,8 +38,9 @@ def drift(old: Assessment, new: Assessment) -> Drift:
             if one.verdict == Verdict.UNKNOWN and key in before and before[key].verdict != Verdict.UNKNOWN
         ),
         clauses=tuple(_clauses(old, new)),
-        came=tuple(name for name in hosts if name not in earlier),
-        gone=tuple(name for name in earlier if name not in hosts),
+        # of an audit that was limited, what it left out says nothing
+        came=() if old.limited else tuple(name for name in hosts if name not in earlier),
+        gone=() if new.limited else tuple(name for name in earlier if name not in hosts),
         facts={
             name: changed
             for name, host in hosts.items()

@@ -43,7 +43,7 @@ class Door(Record):
     user: Annotated[str, Field(pattern=USER)] | None = None
     """The account to log in with; the fleet's ``user`` if not given."""
     jump: Name | None = None
-    """The bastion or host through which it is reached."""
+    """The bastion or host through which it is reached; for a host, the fleet's ``jump`` if not given."""
     host_key: Annotated[str, Field(pattern=HOST_KEY)]
     """Its public host key: never accepted unseen."""
 
@@ -54,7 +54,7 @@ class FleetHost(Door):
     roles: tuple[NodeRole, ...] = ()
     zone: Name | None = None
     admins: tuple[Annotated[str, Field(pattern=USER)], ...] = ()
-    """The accounts by which people log in."""
+    """The accounts by which people log in, beside the auditor's; the fleet's ``admins`` if not given."""
 
 
 class Fleet(Record):
@@ -66,7 +66,12 @@ class Fleet(Record):
     """The auditor's account."""
     key: Annotated[str, Field(pattern=KEY_FILE)] | None = None
     """The auditor's private key; the agent's keys if not given."""
+    jump: Name | None = None
+    """The host or bastion through which the others are reached; a host may name another."""
+    admins: tuple[Annotated[str, Field(pattern=USER)], ...] = ()
+    """The accounts by which people log in, on hosts that name none."""
     bastions: tuple[Door, ...] = ()
+    """Machines that lead to hosts and are not audited themselves."""
     hosts: Annotated[tuple[FleetHost, ...], Field(min_length=1, max_length=2_000)]
 
 
@@ -75,10 +80,28 @@ def load(path: Path) -> Fleet:
     document = parse(read(path, "file of a fleet"), str(path))
     fleet = check(document, Fleet, _WORDING)
     if fleet is not None:
-        _fitting(document, fleet)
+        if fleet.jump in (None, *(door.name for door in (*fleet.bastions, *fleet.hosts))):
+            fleet = _filled(fleet)
+            _fitting(document, fleet)
+        else:
+            document.refuse(("jump",), fleet.jump or "", "the name of a bastion or host")
     if document.problems or fleet is None:
         raise DocumentError(tuple(document.problems))
     return fleet
+
+
+def _filled(fleet: Fleet) -> Fleet:
+    """Return the fleet with what stands for all of its hosts given to each that says nothing else."""
+    hosts = tuple(
+        host.model_copy(
+            update={
+                "jump": host.jump or (fleet.jump if host.name != fleet.jump else None),
+                "admins": host.admins or fleet.admins,
+            }
+        )
+        for host in fleet.hosts
+    )
+    return fleet.model_copy(update={"hosts": hosts})
 
 
 def _fitting(document: Document, fleet: Fleet) -> None:
@@ -104,9 +127,16 @@ def _fitting(document: Document, fleet: Fleet) -> None:
 def subjects(fleet: Fleet) -> tuple[Subject, ...]:
     """Return the hosts of a fleet."""
     return tuple(
-        Subject(Target(host.name, None, False, frozenset(host.roles), None, host.admins), host.zone or "")
+        Subject(
+            Target(host.name, None, False, frozenset(host.roles), None, _roster(fleet, host)), host.zone or ""
+        )
         for host in fleet.hosts
     )
+
+
+def _roster(fleet: Fleet, host: FleetHost) -> tuple[str, ...]:
+    """Return who may log in, the auditor among them; nobody where the file names nobody."""
+    return tuple(dict.fromkeys((*host.admins, host.user or fleet.user))) if host.admins else ()
 
 
 def write(fleet: Fleet, folder: Path) -> tuple[Reach, ...]:

@@ -126,5 +126,6 @@ class Facts:
         """Return what a command printed that had to end with 0. Raises UnknownError where it did not."""
         found = self.output(probe)
         if found.status == Status.MISSING or found.code != 0:
-            raise UnknownError(f"{probe.id}: {found.status}, exit code {found.code}")
+            failed = "missing" if found.status == Status.MISSING else f"failed with exit code {found.code}"
+            raise UnknownError(f"{probe.id}: {failed}")
         return found.text

@@ -21,6 +21,7 @@ from typer.core import TyperGroup
 from provchain.audit import looks, orders
 from provchain.audit.assessment import Assessment, read, schema
 from provchain.audit.drift import drift
+from provchain.audit.enrol import script
 from provchain.audit.fleet import USER
 from provchain.audit.run import Order, audit
 from provchain.audit.subjects import everything
@@ -29,7 +30,7 @@ from provchain.baseline.facts import Facts
 from provchain.baseline.resources import Target
 from provchain.cli import audit_evidence, report
 from provchain.cli.audit_text import drift_lines, explained, listed, summary
-from provchain.cli.options import Json
+from provchain.cli.options import Json, described
 from provchain.document import DocumentError
 from provchain.errors import ProvchainError
 
@@ -75,6 +76,8 @@ def run(
 
     if (network is None) == (fleet is None):
         raise typer.BadParameter("either a NETWORK or --fleet FILE")
+    if network is not None:
+        described(network)
     if user is not None and (fleet is not None or not re.fullmatch(USER, user)):
         raise typer.BadParameter(
             "--user is the name of an account, with a NETWORK; a fleet's file has its own"
@@ -106,7 +109,8 @@ def run(
             typer.echo(found.canonical(), nl=False)
         else:
             since = drift_lines(found.since, found) if found.since else []
-            report.print_lines([*summary(found, order.catalog), *since])
+            left = ["", f"report: {output / 'report.html'}"] if output else []
+            report.print_lines([*summary(found, order.catalog), *since, *left])
     raise typer.Exit(found.exit_code)
 
 
@@ -168,10 +172,32 @@ def sudoers(
     with _wrong_use():
         _, resolved = _catalog(profile)
         try:
-            text = looks.sudoers(looks.plan(everything(resolved, [Target("any", None, False)])), account)
+            text = _sudo_list(resolved, account)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
     typer.echo(text, nl=False)
+
+
+@app.command(epilog="Example: provchain audit enrol --key ~/.ssh/id_ed25519.pub > enrol.sh")
+def enrol(
+    key: Annotated[
+        Path, typer.Option(help="the auditor's public key, a .pub file", exists=True, dir_okay=False)
+    ],
+    account: Annotated[str, typer.Option(help="the auditor's account on the hosts")] = "auditor",
+    profile: ProfileName = _PROFILE,
+) -> None:
+    """Print what a host's administrator runs as root: account, key and sudo list; it tells the host's key."""
+    with _wrong_use():
+        _, resolved = _catalog(profile)
+        try:
+            text = script(account, key.read_text(encoding="utf-8"), _sudo_list(resolved, account))
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+    typer.echo(text, nl=False)
+
+
+def _sudo_list(profile: Resolved, account: str) -> str:
+    return looks.sudoers(looks.plan(everything(profile, [Target("any", None, False)])), account)
 
 
 for verb, example in (

@@ -15,7 +15,7 @@ import typer
 
 from provchain.cli import report
 from provchain.cli.options import Json, Network
-from provchain.paths import REPOSITORY, spec_file
+from provchain.paths import REPOSITORY, network_dir, spec_file
 
 if TYPE_CHECKING:
     from provchain.conductor.anchor import Anchor
@@ -72,7 +72,13 @@ def anchor(bundle: Bundle, network: Network = "lab", proof: ProofFile = None) ->
     text = run_step(report.reporter(), "anchor", lambda detail: conductor.anchor(spec, found, detail))
     path = proof or _beside(bundle)
     path.write_text(text, encoding="utf-8")
-    report.print_lines([f"{path}: give it to verifiers with the bundle and the genesis of {network}"])
+    genesis = network_dir(network) / "genesis.json"
+    report.print_lines(
+        [
+            f"{path}: give it to verifiers with the bundle",
+            f"{genesis}: the genesis, which they should have from somebody else of {network} too",
+        ]
+    )
 
 
 def verify(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from provchain.audit.assessment import Assessment, Drift, RuleResult
 from provchain.baseline.catalog import Catalog, Resolved
@@ -13,12 +13,23 @@ from provchain.baseline.resources import Target
 from provchain.baseline.resources.base import Entry
 
 MOST_HOSTS = 6
+_NO_WAY = "is it up, are address and port right, does the bastion (jump) lead there?"
+_HINTS = {
+    "Permission denied (": "auditor's account or key is missing there: the script of `provchain audit enrol`",
+    "Host key verification failed": "its key is not the host_key of the list: compare both at its console",
+    "timed out": _NO_WAY,
+    "refused": _NO_WAY,
+    "No route to host": _NO_WAY,
+    "sudo: ": "no sudo list, or an older one: run the script of `provchain audit enrol` there again",
+}
+"""What helps, by what ssh or sudo said."""
 _SEVERITIES = {"high": "高 high", "medium": "中 medium", "low": "低 low"}
 
 
 def summary(found: Assessment, catalog: Catalog) -> list[str]:
     """Say what was found, the severest first, hosts with the same finding together."""
     lines = [f"{host.name}: not reached: {host.unreachable}" for host in found.hosts if host.unreachable]
+    lines += _hints(host.unreachable for host in found.hosts)
     for rule, results in _by_rule(found.findings).items():
         record = catalog.rules[rule]
         lines.append(f"{_SEVERITIES[record.severity]}  {rule}  {record.title.zh}  {record.title.en}")
@@ -30,6 +41,7 @@ def summary(found: Assessment, catalog: Catalog) -> list[str]:
     ]
     for rule, results in _by_rule([one for one in found.unseen if not _down(found, one.host)]).items():
         lines.append(f"{Verdict.UNKNOWN.zh} unknown  {rule}  {_hosts(results)}: {results[0].reason}")
+    lines += _hints(one.reason for one in found.unseen if not _down(found, one.host))
     waived = [one for one in found.results if one.waived]
     for rule, results in _by_rule(waived).items():
         lines.append(f"豁免 waived  {rule}  {_hosts(results)}")
@@ -40,6 +52,12 @@ def summary(found: Assessment, catalog: Catalog) -> list[str]:
         lines.append("clauses on objects:  " + _counts(Counter(one.verdict for one in found.clauses)))
     lines.append(f"findings: {len(found.findings) + len(found.expired)}, waived: {len(waived)}")
     return lines
+
+
+def _hints(reasons: Iterable[str]) -> list[str]:
+    some = list(reasons)
+    found = (hint for words, hint in _HINTS.items() if any(words in one for one in some))
+    return [f"    {hint}" for hint in dict.fromkeys(found)]
 
 
 def _down(found: Assessment, name: str) -> bool:

@@ -9,7 +9,7 @@ import typer
 from provchain.paths import spec_file
 
 
-def _known(network: str) -> str:
+def described(network: str) -> str:
     """Refuse a network that nobody described, as wrong use, before anything is made for it."""
     if not spec_file(network).is_file():
         known = sorted(path.parent.name for path in spec_file("*").parent.parent.glob("*/chain.yml"))
@@ -18,7 +18,7 @@ def _known(network: str) -> str:
 
 
 Network = Annotated[
-    str, typer.Option("--network", "-n", help="name of a folder in inventories/", callback=_known)
+    str, typer.Option("--network", "-n", help="name of a folder in inventories/", callback=described)
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]

@@ -195,6 +195,8 @@ def test_drift(tmp_path: Path) -> None:
         (PARTLY, "h1"): (Verdict.NONCOMPLIANT, U),
         (ZONE, "inner"): (Verdict.COMPLIANT, Verdict.PARTIAL),
     }
+    limited = new.model_copy(update={"limited": ("h1",)})
+    assert (drift(old, limited).gone, drift(limited, old).came) == ((), ()), "nobody looked for them"
     same = drift(old, old)
     assert (same.is_worse, same.is_empty, found.is_empty) == (False, True, False)
     assert not drift(

@@ -35,7 +35,7 @@ SLOW = [
     if probe.id.startswith(("run:/usr/bin/find / ", "run:/usr/bin/apt-get "))
 ]
 """The rules that look at every file or package of a machine: a site's own profile leaves them out here."""
-COMMANDS = ("run", "list", "explain", "diff", "sudoers", "schema", "key", "seal", "anchor", "verify")
+COMMANDS = ("run", "list", "explain", "diff", "sudoers", "enrol", "schema", "key", "seal", "anchor", "verify")
 
 
 @pytest.fixture(scope="module")
@@ -139,12 +139,13 @@ def test_a_host_that_is_down_is_3(running: Server, tmp_path: Path) -> None:
     done = provchain("--fleet", str(path))
     assert done.exit_code == 3
     assert "h1: not reached: " in done.stdout
+    assert "is it up, are address and port right" in done.stdout, "it says what to try"
 
 
 @pytest.mark.parametrize(
     ("argv", "code", "words"),
     [
-        (["nosuch"], 2, "no such file"),
+        (["nosuch"], 2, "described are: "),
         (["lab"], 3, "provchain up --network lab"),
         (["run"], 2, "either a NETWORK or --fleet"),
         (["--json"], 2, "either a NETWORK or --fleet"),
@@ -156,6 +157,8 @@ def test_a_host_that_is_down_is_3(running: Server, tmp_path: Path) -> None:
         (["list", "things"], 2, "none of"),
         (["list", "--profile", "mlps9"], 2, "there is no profile"),
         (["sudoers", "--account", "a b"], 2, "no name of an account"),
+        (["enrol", "--key", "pyproject.toml"], 2, "no public key as ssh-keygen leaves it"),
+        (["enrol", "--key", "nosuch.pub"], 2, "does not exist"),
         (["diff", "pyproject.toml", "pyproject.toml"], 2, "no audit of format 1 or 2"),
     ],
 )

@@ -47,8 +47,28 @@ def test_a_fleet_is_read(path: Path, tmp_path: Path) -> None:
     assert (tmp_path / "known_hosts").read_text().splitlines()[0] == f"gw {KEY}"
     first, second = fleet.subjects(found)
     assert (first.zone, first.target.roles) == ("inner", frozenset({"validator"}))
-    assert second.target.admins == ("ops",)
+    assert second.target.admins == ("ops", "auditor"), "the auditor is nobody's stranger"
+    assert first.target.admins == (), "nobody said who logs in"
     assert first.target.listeners is None, "nobody described what may listen"
+
+
+def test_what_stands_for_all_hosts_is_written_once(path: Path, tmp_path: Path) -> None:
+    """The bastion is audited as well, and is not reached through itself."""
+    hosts = [
+        f"  - {{name: {name}, address: 192.0.2.{n}, host_key: {KEY}{more}}}\n"
+        for n, (name, more) in enumerate(
+            [("gw", ""), ("db1", ""), ("db2", ", jump: db1, user: look, admins: [li]")], start=5
+        )
+    ]
+    path.write_text("fleet: f\nuser: auditor\njump: gw\nadmins: [zhang]\nhosts:\n" + "".join(hosts))
+    found = fleet.load(path)
+    assert [one.bastion for one in fleet.write(found, tmp_path)] == ["", "gw", "db1"]
+    admins = [one.target.admins for one in fleet.subjects(found)]
+    assert admins == [("zhang", "auditor"), ("zhang", "auditor"), ("li", "look")]
+    path.write_text(path.read_text().replace("jump: gw", "jump: gww"))
+    with pytest.raises(DocumentError) as refused:
+        fleet.load(path)
+    assert [line.partition(": jump: ")[2] != "" for line in refused.value.lines()[1:]] == [True]
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_the_officers_example_files_are_accepted(tmp_path: Path) -> None:
         block for kind, block in FENCE.findall(OFFICER.read_text(encoding="utf-8")) if kind == "yaml"
     )
     (tmp_path / "fleet.yml").write_text(first, encoding="utf-8")
-    assert [host.name for host in fleet.load(tmp_path / "fleet.yml").hosts] == ["db1"]
+    assert [host.name for host in fleet.load(tmp_path / "fleet.yml").hosts] == ["bastion", "db1"]
     (tmp_path / "baseline.yml").write_text(second, encoding="utf-8")
     site = catalog.load_site(tmp_path / "baseline.yml", catalog.load())
     assert len(site.waivers) == len(site.attestations) == 1
