@@ -22,6 +22,9 @@ from tests.host.outside import Outside
 from tests.host.tls import Offer
 
 KNOCKER = "knocker"
+LOG_KEY, INTEGRITY = "/etc/provchain/logs/tls.key", "/var/lib/aide/aide.db"
+OTHER_FILES = (LOG_KEY, INTEGRITY)
+"""What hosts are asked about beside the engine's files."""
 _SPEC = pytest.StashKey[ChainSpec]()
 
 
@@ -113,8 +116,12 @@ def all_facts(network: networks.Network, engine: engines.Engine) -> dict[str, di
 
     def collect(name: str) -> dict[str, Any]:
         host = network.described(name)
-        paths = [kept.path for kept in engine.kept(host)]
-        asked = {"unit": engine.unit if host.is_node else None, "paths": paths}
+        asked = {
+            "unit": engine.unit if host.is_node else None,
+            "paths": [*(kept.path for kept in engine.kept(host)), *OTHER_FILES],
+            "heads": {path: len(start) for path, start in engine.sealed(host).items()},
+            "credential": engine.credential,
+        }
         return network.python(name, "facts.py", asked, sudo=True)
 
     return network.each(network.names, collect)

@@ -183,12 +183,24 @@ class Network:
         """Return the height of each node, or of the named ones."""
         return {name: int(status["height"]) for name, status in self.statuses(names).items()}
 
+    def blocks(
+        self, heights: Iterable[int], names: Iterable[str] = ()
+    ) -> dict[int, dict[str, dict[str, Any]]]:
+        """Return the block that each node, or each of the named ones, has at each of these heights."""
+        wanted = tuple(heights)
+
+        def one(name: str) -> list[dict[str, Any]]:
+            return [self.ask(name, "block", height=str(height)) for height in wanted]
+
+        found = self.each(tuple(names) or self.nodes, one)
+        return {
+            height: {name: blocks[number] for name, blocks in found.items()}
+            for number, height in enumerate(wanted)
+        }
+
     def hashes(self, height: int, names: Iterable[str] = ()) -> dict[str, str]:
         """Return the hash that each node, or each of the named ones, has for the block at a height."""
-        blocks = self.each(
-            tuple(names) or self.nodes, lambda name: self.ask(name, "block", height=str(height))
-        )
-        return {name: str(block["hash"]) for name, block in blocks.items()}
+        return {name: str(block["hash"]) for name, block in self.blocks([height], names)[height].items()}
 
     @staticmethod
     def each(names: Iterable[str], action: Callable[[str], _T]) -> dict[str, _T]:

@@ -19,6 +19,8 @@ from tests.host.vantage import Target
 # services that hosts often run and that nobody declared, and one of the ephemeral range
 UNDECLARED = (23, 80, 111, 443, 3306, 5432, 6379, 8080, 9100, 40404)
 PATIENCE, SILENCE = 10.0, 1.0
+ROUTER = "~router"
+"""No zone's name."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def _others(network: Network, zone: str) -> list[str]:
 
 @dataclass(frozen=True)
 class View:
-    """What a zone sees of all hosts."""
+    """What a zone sees of all hosts; the router's own, what opens when no router filters."""
 
     permitted: dict[Target, bool]
     forbidden: dict[Target, bool]
@@ -70,7 +72,7 @@ class View:
 
 @pytest.fixture(scope="module")
 def views(network: Network, ports: tuple[int, ...], doors: None) -> dict[str, View]:
-    """Return what each zone sees, looked at side by side."""
+    """Return what each zone sees, and in a lab the router, all looked at side by side."""
 
     def look(zone: str) -> View:
         addresses = _others(network, zone)
@@ -78,13 +80,16 @@ def views(network: Network, ports: tuple[int, ...], doors: None) -> dict[str, Vi
         passing = sorted(target for target in permitted if target[0] in addresses)
         forbidden = [(a, port) for a in addresses for port in ports if (a, port) not in permitted]
         time = [(a, network.port("ntp")) for a in addresses]
-        return View(
-            vantage.tcp(network, zone, passing, PATIENCE),
-            vantage.tcp(network, zone, forbidden, SILENCE),
-            vantage.ntp(network, zone, time, 2 * SILENCE),
-        )
+        patience = dict.fromkeys(passing, PATIENCE) | dict.fromkeys(forbidden, SILENCE)
+        found = vantage.seen(network, zone, patience, dict.fromkeys(time, 2 * SILENCE))
+        return View(*({target: found[target] for target in of} for of in (passing, forbidden, time)))
 
-    return network.each(vantage.zones(network), look)
+    def past_the_router() -> View:
+        targets = [(str(host.address), port) for host in network.spec.hosts for port in ports]
+        return View({}, vantage.past_the_router(network, dict.fromkeys(targets, SILENCE)), {})
+
+    places = [*vantage.zones(network), *([ROUTER] if network.spec.backend == "lab" else [])]
+    return network.each(places, lambda place: past_the_router() if place == ROUTER else look(place))
 
 
 def test_what_the_matrix_permits_passes(zone: str, views: dict[str, View]) -> None:
@@ -115,20 +120,12 @@ def test_the_host_drops_by_itself(name: str, facts: dict[str, Any]) -> None:
     assert facts["units"]["nftables.service"]["show"]["UnitFileState"] == "enabled", name
 
 
-@pytest.fixture(scope="module")
-def unrouted(network: Network, ports: tuple[int, ...], doors: None) -> dict[Target, bool]:
-    """Return what opens on every host when no router filters, looked at once for all of them."""
-    targets = [(str(host.address), port) for host in network.spec.hosts for port in ports]
-    return vantage.past_the_router(network, targets, SILENCE)
-
-
 @pytest.mark.lab
-def test_the_hosts_own_firewall_needs_no_router(
-    name: str, network: Network, unrouted: dict[Target, bool]
-) -> None:
+def test_the_hosts_own_firewall_needs_no_router(name: str, network: Network, views: dict[str, View]) -> None:
     """Knock from the router itself, which no forwarding rule filters: the second wall stands alone."""
     host = network.described(name)
     permitted = _permitted(network, host.zone, "tcp")
+    unrouted = views[ROUTER].forbidden
     found = {target: opened for target, opened in unrouted.items() if target[0] == str(host.address)}
     offered = {one.port for one in listeners(network.spec, host)}
     assert found

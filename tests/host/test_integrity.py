@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 import pytest
 
+from tests.host.conftest import INTEGRITY
 from tests.host.network import Network
 from tests.host.waiting import until
 
@@ -13,10 +15,10 @@ CHECK = "dailyaidecheck.service"
 ARRIVES = 30.0
 
 
-def test_there_is_a_database_and_a_daily_check(name: str, network: Network) -> None:
-    told = network.run(name, "stat", "-c", "%a %U", "/var/lib/aide/aide.db").split()
-    assert told == ["600", "_aide"]
-    assert network.run(name, "systemctl", "is-active", "dailyaidecheck.timer").strip() == "active"
+def test_there_is_a_database_and_a_daily_check(name: str, facts: dict[str, Any]) -> None:
+    database = facts["paths"][INTEGRITY]
+    assert (database["kind"], database["mode"], database["owner"]) == ("file", "0600", "_aide"), name
+    assert facts["units"]["dailyaidecheck.timer"]["show"]["ActiveState"] == "active", name
 
 
 @pytest.mark.disruptive

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import secrets
 import shlex
+from typing import Any
 
 import pytest
 
+from tests.host.conftest import LOG_KEY
 from tests.host.network import Network
 from tests.host.waiting import until
 
@@ -99,15 +101,19 @@ def test_the_collector_takes_logs_from_whom_it_knows_alone(network: Network, col
             script = f"{ask} nc -w 1 {place.replace(':', ' ')}"
         return network.host(sender).run(f"sudo -n sh -c {shlex.quote(script)}").stdout
 
-    own, *others = [*OFFERS, "no TLS"]
-    until(lambda: answer(own), lambda said: "1 rsp" in said, f"an answer to {own}", ARRIVES)
-    told = network.each(others, answer)
-    assert [offer for offer, said in told.items() if "rsp" in said] == [], told
+    # all at once: what answers its own certificate is there, and refuses the others
+    told = until(
+        lambda: network.each([*OFFERS, "no TLS"], answer),
+        lambda told: "1 rsp" in told["its own certificate"],
+        "an answer to its own certificate",
+        ARRIVES,
+    )
+    assert [offer for offer, said in told.items() if "rsp" in said] == ["its own certificate"], told
 
 
-def test_the_key_stays_with_its_host(name: str, network: Network, collectors: list[str]) -> None:
-    told = network.run(name, "stat", "-c", "%a %U:%G", "/etc/provchain/logs/tls.key")
-    assert told.strip() == "600 root:root"
+def test_the_key_stays_with_its_host(name: str, facts: dict[str, Any]) -> None:
+    found = facts["paths"][LOG_KEY]
+    assert found == {"kind": "file", "mode": "0600", "owner": "root", "group": "root"}, name
 
 
 def test_only_the_audit_group_reads_what_was_collected(network: Network, collectors: list[str]) -> None:

@@ -10,12 +10,12 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import cast
 
-from provchain.lab import names, netns, probe
+from provchain.lab import names, netns
 from tests.host.network import Network
 
 Target = tuple[str, int]
@@ -29,40 +29,46 @@ def zones(network: Network) -> list[str]:
     return [zone.name for zone in spec.zones if spec.backend == "lab" or zone.name in inhabited]
 
 
-def tcp(network: Network, zone: str, targets: Sequence[Target], seconds: float) -> dict[Target, bool]:
-    """Say which TCP ports open, seen from a zone."""
-    if network.spec.backend == "lab":
-        return probe.connect(network.spec, zone, targets, seconds)
-    found = network.python(_viewer(network, zone), "probe.py", _question(targets, [], seconds))
-    return dict(zip(targets, found["tcp"], strict=True))
+def seen(
+    network: Network, zone: str, tcp: Mapping[Target, float], ntp: Mapping[Target, float]
+) -> dict[Target, bool]:
+    """Say which TCP ports open and which addresses tell the time, seen from a zone, all tried side by side.
 
-
-def ntp(network: Network, zone: str, targets: Sequence[Target], seconds: float) -> dict[Target, bool]:
-    """Say which addresses answer a question for the time, seen from a zone."""
-    question = _question([], targets, seconds)
+    Each target with the seconds that it has time.
+    """
+    question = _question(tcp, ntp)
     if network.spec.backend != "lab":
-        found = network.python(_viewer(network, zone), "probe.py", question)
-        return dict(zip(targets, found["ntp"], strict=True))
-    with _guest(network, zone) as namespace:
-        return dict(zip(targets, _within(namespace, question)["ntp"], strict=True))
+        viewer = next(host.name for host in network.spec.hosts if host.zone == zone)
+        found = network.python(viewer, "probe.py", question)
+    else:
+        with _guest(network, zone) as namespace:
+            found = _within(namespace, question)
+    return _answers(tcp, found["tcp"]) | _answers(ntp, found["ntp"])
 
 
-def _question(tcp: Sequence[Target], ntp: Sequence[Target], seconds: float) -> dict[str, object]:
-    return {"tcp": list(tcp), "ntp": list(ntp), "seconds": seconds}
+def past_the_router(network: Network, tcp: Mapping[Target, float]) -> dict[Target, bool]:
+    """Say which ports of a lab's hosts open when no router filters, so that the hosts' own rules decide."""
+    found = _within(names.lab_namespace(network.spec.network), _question(tcp, {}))
+    return _answers(tcp, found["tcp"])
 
 
-def _viewer(network: Network, zone: str) -> str:
-    return next(host.name for host in network.spec.hosts if host.zone == zone)
+def _question(tcp: Mapping[Target, float], ntp: Mapping[Target, float]) -> dict[str, object]:
+    asked = {"tcp": tcp, "ntp": ntp}
+    return {kind: [[*target, seconds] for target, seconds in of.items()] for kind, of in asked.items()}
+
+
+def _answers(asked: Mapping[Target, float], found: Sequence[bool]) -> dict[Target, bool]:
+    return dict(zip(asked, found, strict=True))
 
 
 @contextlib.contextmanager
 def _guest(network: Network, zone: str) -> Iterator[str]:
-    """Hold a namespace with the zone's probe address, beside those of ``probe.connect``."""
+    """Hold a namespace with the zone's probe address."""
     spec = network.spec
     place, name = spec.zone(zone), spec.network
-    namespace, port = names.host_namespace(name, f"~n-{zone}"), f"n-{zone}"
+    namespace, port = names.probe_namespace(name, zone), names.probe_port(zone)
     try:
-        netns.add(namespace)
+        netns.add(namespace)  # one that a crash left is used again, and removed
         address = IPv4Interface(f"{place.probe}/{place.cidr.prefixlen}")
         netns.attach(name, zone, port, namespace, address, place.router)
         yield namespace
@@ -111,13 +117,6 @@ def _opens(address: str, port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def past_the_router(network: Network, targets: Sequence[Target], seconds: float) -> dict[Target, bool]:
-    """Say which ports of a lab's hosts open when no router filters, so that the hosts' own rules decide."""
-
-    found = _within(names.lab_namespace(network.spec.network), _question(targets, [], seconds))
-    return dict(zip(targets, found["tcp"], strict=True))
 
 
 def _within(namespace: str, question: object) -> dict[str, list[bool]]:

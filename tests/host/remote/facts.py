@@ -1,11 +1,13 @@
 """Runs on a host as root and prints what the proofs need to know of it, as one JSON object.
 
-Read-only; standard library only. Its argument is JSON: ``{"unit": name or null, "paths": [path, ...]}``.
+Read-only; standard library only. Its argument is JSON: ``{"unit": name or null, "paths": [path, ...],
+"heads": {path: bytes, ...}, "credential": [name, path]}``.
 """
 
 from __future__ import annotations
 
 import grp
+import hashlib
 import json
 import os
 import pwd
@@ -90,6 +92,22 @@ def _text(path: str) -> str | None:
         return None
 
 
+def _head(path: str, count: int) -> str | None:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - no more than its first bytes
+            return file.read(count).decode("utf-8", "replace")
+    except OSError:
+        return None
+
+
+def _credential(name: str, path: str) -> dict[str, Any]:
+    """Open an encrypted credential as systemd does; tell of what is in it only whether it differs."""
+    argv = ["systemd-creds", "decrypt", f"--name={name}", path, "-"]
+    done = subprocess.run(argv, capture_output=True, timeout=20, check=False)
+    opened = done.returncode == 0
+    return {"size": len(done.stdout) if opened else 0, "sha256": hashlib.sha256(done.stdout).hexdigest()}
+
+
 def _pairs(text: str, separator: str) -> dict[str, str]:
     rows = (line.partition(separator) for line in text.splitlines() if separator in line)
     return {name.strip(): value.strip() for name, _, value in rows}
@@ -108,14 +126,18 @@ def main() -> None:
     """Collect and print."""
     asked = json.loads(sys.argv[1])
     trust = Path("/etc/provchain/trust")
-    units = ["ssh.service", "nftables.service", "chrony.service"] + ([asked["unit"]] if asked["unit"] else [])
+    units = ["ssh.service", "nftables.service", "chrony.service", "dailyaidecheck.timer"]
+    units += [asked["unit"]] if asked["unit"] else []
     print(
         json.dumps(
             {
                 "hostname": os.uname().nodename,
                 "units": {name: _unit(name) for name in units},
                 "failed_units": _run("systemctl", "list-units", "--failed", "--plain", "--no-legend"),
+                "unit_text": _run("systemctl", "cat", asked["unit"]) if asked["unit"] else "",
                 "paths": {path: _stat(path) for path in asked["paths"]},
+                "heads": {path: _head(path, count) for path, count in asked["heads"].items()},
+                "credential": _credential(*asked["credential"]),
                 **_keys_and_open_doors(),
                 "sockets": _run("ss", "-Hltnup"),
                 "rules": _run("nft", "--json", "--stateless", "list", "ruleset"),

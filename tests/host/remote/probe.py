@@ -1,7 +1,8 @@
 """Runs on a host or in a namespace: says which TCP ports open and which NTP servers answer.
 
-Its argument is JSON: ``{"tcp": [[address, port], ...], "ntp": [[address, port], ...], "seconds": s}``. Prints
-``{"tcp": [true, ...], "ntp": [true, ...]}`` in the order asked. All are tried side by side.
+Its argument is JSON, ``{"tcp": [[address, port, seconds], ...], "ntp": [[address, port, seconds], ...]}``,
+with how long each has time. Prints ``{"tcp": [true, ...], "ntp": [true, ...]}`` in the order asked. All are
+tried side by side.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ _TRIES = 2
 asked = json.loads(sys.argv[1])
 
 
-def _tcp(target: list[object]) -> bool:
+def _tcp(target: tuple[str, int, float]) -> bool:
     try:
-        socket.create_connection((str(target[0]), int(str(target[1]))), timeout=asked["seconds"]).close()
+        socket.create_connection(target[:2], timeout=target[2]).close()
     except OSError:
         return False
     return True
 
 
-def _ntp(target: list[object]) -> bool:
+def _ntp(target: tuple[str, int, float]) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.settimeout(asked["seconds"] / _TRIES)
+        one.settimeout(target[2] / _TRIES)
         for _ in range(_TRIES):
             try:
-                one.connect((str(target[0]), int(str(target[1]))))
+                one.connect(target[:2])
                 one.send(_ASK)
                 answer = one.recv(512)
             except OSError:
@@ -41,5 +42,6 @@ def _ntp(target: list[object]) -> bool:
 
 
 with ThreadPoolExecutor(max_workers=256) as pool:
-    tcp, ntp = pool.map(_tcp, asked["tcp"]), pool.map(_ntp, asked["ntp"])
+    tcp = pool.map(_tcp, map(tuple, asked["tcp"]))
+    ntp = pool.map(_ntp, map(tuple, asked["ntp"]))
     print(json.dumps({"tcp": list(tcp), "ntp": list(ntp)}))
