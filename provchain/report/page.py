@@ -18,7 +18,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from provchain.audit.assessment import Assessment, ClauseResult, HostState, RuleResult
+from provchain.audit.assessment import Assessment, ClauseResult, Drift, HostState, Place, RuleResult
 from provchain.baseline import judge
 from provchain.baseline.catalog import Catalog
 from provchain.baseline.model import Control, ControlFile, Rule, Text
@@ -27,6 +27,8 @@ from provchain.baseline.observation import Verdict
 MOST_LETTERS = 2_000
 MOST_COLUMNS = 16
 """Objects side by side in one heat map: as many as fit on a sheet of A4."""
+WIDE_COLUMNS = 6
+"""Up to so many, their names stand beside one another; else upright."""
 SEVERITIES = {
     "high": Text(zh="高", en="high"),
     "medium": Text(zh="中", en="medium"),
@@ -38,6 +40,16 @@ SYMBOLS = {
     Verdict.NONCOMPLIANT: "✕",
     Verdict.NOT_APPLICABLE: "–",
     Verdict.UNKNOWN: "?",
+}
+CHANGES = {
+    "found": Text(zh="新增问题", en="new findings"),
+    "resolved": Text(zh="已整改", en="mended"),
+    "lost": Text(zh="不再可见", en="no longer seen"),
+}
+_LOOKS_LIKE = {
+    "found": Verdict.NONCOMPLIANT,
+    "resolved": Verdict.COMPLIANT,
+    "lost": Verdict.UNKNOWN,
 }
 STATES = {
     "in_force": "有效 in force",
@@ -116,13 +128,35 @@ class Matter:
 
 
 @dataclass(frozen=True, slots=True)
+class Changed:
+    """What became of a rule on some hosts since the last audit: ``found``, ``resolved`` or ``lost``."""
+
+    kind: str
+    rule: Rule
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What changed since the last audit, on hosts of then: ``down`` could be reached then; new ones, and how
+    many findings each has, are in ``came``."""
+
+    drift: Drift
+    other_catalog: bool
+    rules: tuple[Changed, ...]
+    came: Mapping[str, int]
+    down: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HostPage:
-    """A host with its results."""
+    """A host with its results; ``failing`` the severest first, ``open`` what is not waived by severity."""
 
     host: HostState
     anchor: str
     rules: tuple[Share, ...]
     clauses: tuple[Share, ...]
+    open: Mapping[str, int]
     failing: tuple[RuleResult, ...]
     unseen: tuple[RuleResult, ...]
     passing: tuple[str, ...]
@@ -150,11 +184,15 @@ def text(assessment: Assessment, catalog: Catalog) -> str:
             waived=matters(waived, catalog),
             unseen=matters(_seen_in_part(assessment), catalog),
             pages=_host_pages(assessment),
+            since=_since(assessment, catalog),
+            wide=WIDE_COLUMNS,
             anchors={host.name: f"host-{number}" for number, host in enumerate(assessment.hosts)},
             severities=SEVERITIES,
             symbols=SYMBOLS,
             states=STATES,
             kinds=KINDS,
+            changes=CHANGES,
+            kinds_of_change=_LOOKS_LIKE,
             verdicts=list(Verdict),
         )
         + "\n"
@@ -187,6 +225,32 @@ def matters(results: Sequence[RuleResult], catalog: Catalog) -> tuple[Matter, ..
 def _seen_in_part(assessment: Assessment) -> list[RuleResult]:
     down = {host.name for host in assessment.hosts if host.unreachable}
     return [one for one in assessment.unseen if one.host not in down]
+
+
+def _since(assessment: Assessment, catalog: Catalog) -> Since | None:
+    drift = assessment.since
+    if drift is None:
+        return None
+    down = {host.name for host in assessment.hosts if host.unreachable}
+    return Since(
+        drift,
+        (drift.profile, drift.catalog) != (assessment.profile, assessment.catalog),
+        (
+            *_changed("found", [one for one in drift.found if one.host not in drift.came], catalog),
+            *_changed("lost", [one for one in drift.lost if one.host not in down], catalog),
+            *_changed("resolved", drift.resolved, catalog),
+        ),
+        {name: sum(one.host == name for one in drift.found) for name in drift.came},
+        tuple(dict.fromkeys(one.host for one in drift.lost if one.host in down)),
+    )
+
+
+def _changed(kind: str, places: Iterable[Place], catalog: Catalog) -> Iterable[Changed]:
+    by: dict[str, list[str]] = {}
+    for one in places:
+        by.setdefault(one.rule, []).append(one.host)
+    found = (Changed(kind, catalog.rules[rule], tuple(hosts)) for rule, hosts in by.items())
+    return sorted(found, key=lambda one: list(SEVERITIES).index(one.rule.severity))
 
 
 def maps(assessment: Assessment, catalog: Catalog) -> tuple[Map, ...]:
@@ -260,7 +324,13 @@ def _host_pages(assessment: Assessment) -> list[HostPage]:
             f"host-{number}",
             shares(one.verdict for one in results[host.name]),
             shares(clauses[host.name]),
-            tuple(one for one in results[host.name] if one.verdict == Verdict.NONCOMPLIANT),
+            Counter(one.severity for one in results[host.name] if one.is_finding),
+            tuple(
+                sorted(
+                    (one for one in results[host.name] if one.verdict == Verdict.NONCOMPLIANT),
+                    key=lambda one: list(SEVERITIES).index(one.severity),
+                )
+            ),
             tuple(one for one in results[host.name] if one.verdict == Verdict.UNKNOWN),
             tuple(one.rule for one in results[host.name] if one.verdict == Verdict.COMPLIANT),
         )

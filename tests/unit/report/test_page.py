@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from provchain.audit.assessment import Assessment, AttestationState
+from provchain.audit.drift import drift
 from provchain.baseline import catalog as catalogs
 from provchain.baseline.catalog import Catalog
 from provchain.baseline.facts import Facts
@@ -198,6 +199,43 @@ def test_a_point_of_the_map_has_its_verdict_as_sign_and_colour(made: tuple[Asses
     assert {row.number for _, rows in paper.sections for row in rows} == {"8.1.6.1", "8.1.1.1"}
     assert '<td class="partial" title="a 部分符合, b 未知">◐</td>' in page.text(*made)
     assert len(set(page.SYMBOLS.values())) == len(Verdict), "it reads in black and white"
+
+
+def _section(text: str, name: str) -> str:
+    """Return the words of a section, as a browser shows them."""
+    found = re.search(rf'<h2 id="{name}".*?(?=<h2 )', text, re.S)
+    assert found
+    return " ".join(" ".join(Reader(found[0]).words).split())
+
+
+def test_it_says_what_changed_since_the_last_audit(made: tuple[Assessment, Catalog], tmp_path: Path) -> None:
+    audit, catalog = made
+    assert "没有可比较的上次核查" in _section(page.text(audit, catalog), "since")
+    facts = {"h1": host_facts(root="yes"), "h2": host_facts(), "h4": host_facts(), "h9": host_facts()}
+    before = assessed(tmp_path, facts)
+    before = before.model_copy(update={"catalog": "0" * 64})
+    since = drift(before, audit)
+    text = page.text(audit.model_copy(update={"since": since}), catalog)
+    assert Reader(text).open == []
+    said = _section(text, "since")
+    assert since.audit in said
+    assert "规则目录或阈值与上次不同" in said
+    for words in (
+        "新增问题 new findings 次数 Tries ssh-tries · 高 h1",
+        "已整改 mended 根 Root ssh-root · 中 h1",
+        "新增主机（问题数） new hosts, and their findings ： h3 (1)",
+        "hosts that are gone ：h9",
+        "reached then, not now ： h4",
+        "22239.8.1.4.1.a 甲 host 主机 h4 ● 符合 ? 未知",
+    ):
+        assert words in said, (words, said)
+    assert "不再可见 no longer seen 次数" not in said, "of a host that is down, no rule is listed"
+
+
+def test_each_finding_can_be_reached_from_its_hosts_page(made: tuple[Assessment, Catalog]) -> None:
+    read = Reader(page.text(*made))
+    assert {"#f-ssh-tries", "#f-ssh-root", "#w-ssh-root"} <= set(read.links)
+    assert {"f-ssh-tries", "f-ssh-root", "w-ssh-root"} <= set(read.ids)
 
 
 def test_many_hosts_are_split_into_maps_that_fit_on_a_sheet(tmp_path: Path) -> None:
