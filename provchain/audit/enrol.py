@@ -15,7 +15,7 @@ ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _SCRIPT = r"""#!/bin/sh
 # 为审计人开通只读账户：由系统管理员以 root 运行；目录或基线更新后重新运行。撤销见下一行。
 # Lets an auditor look at this host; run it as root, again after an upgrade of the baseline. To take it back:
-#   rm /etc/sudoers.d/@ACCOUNT@ && userdel --remove @ACCOUNT@
+#   rm /etc/sudoers.d/@ACCOUNT@ && userdel --force --remove @ACCOUNT@
 set -eu
 umask 077
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
