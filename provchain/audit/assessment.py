@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from provchain.audit.connectors import Connector
 from provchain.baseline.facts import Facts, Status
 from provchain.baseline.model import ControlId, RuleId, Severity, Text
 from provchain.baseline.observation import Verdict, one_line
@@ -42,6 +43,8 @@ class Described(Record):
     admins: tuple[str, ...]
     unit: str | None
     plan: PlanState | None
+    connector: Connector | None = None
+    """The way to it, where no ssh leads there."""
 
 
 class PlanState(Record):

@@ -13,6 +13,7 @@ from provchain import paths
 from provchain.audit import fleet as fleets
 from provchain.audit import subjects as about
 from provchain.audit.assessment import Assessment, read
+from provchain.audit.connectors import Connected
 from provchain.audit.ssh import Reach
 from provchain.audit.subjects import Subject
 from provchain.errors import ProvchainError
@@ -27,7 +28,7 @@ class Source:
 
     network: str
     subjects: tuple[Subject, ...]
-    reaches: tuple[Reach, ...]
+    reaches: tuple[Reach | Connected, ...]
     folder: Path
     """Where ``baseline.yml`` would lie."""
     profile: str
@@ -57,8 +58,17 @@ def of_network(network: str, user: str = "") -> Source:
 def of_fleet(path: Path, private: Path) -> Source:
     """Return the hosts of a fleet's file; its ssh files go into a private folder. Raises DocumentError."""
     fleet = fleets.load(path)
+    return _of(fleet, path.resolve().parent, private)
+
+
+def of_connector(connector: str, private: Path) -> Source:
+    """Return the one host to which a connector leads; its waivers lie where one is."""
+    return _of(fleets.at(connector), Path.cwd(), private)
+
+
+def _of(fleet: fleets.Fleet, folder: Path, private: Path) -> Source:
     reaches = fleets.write(fleet, private)
-    return Source(fleet.fleet, fleets.subjects(fleet), reaches, path.resolve().parent, PROFILE)
+    return Source(fleet.fleet, fleets.subjects(fleet), reaches, folder, PROFILE)
 
 
 def last(network: str) -> Assessment | None:

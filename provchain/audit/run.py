@@ -19,7 +19,7 @@ from provchain.audit.orders import Source
 from provchain.audit.subjects import HOSTNAME, Subject, described, everything, known
 from provchain.baseline import judge
 from provchain.baseline.catalog import BASELINES, Catalog, Resolved
-from provchain.baseline.facts import Facts, Probe
+from provchain.baseline.facts import Facts, Probe, Status
 from provchain.baseline.judge import Result
 from provchain.baseline.model import SiteFile
 from provchain.baseline.observation import one_line
@@ -177,12 +177,12 @@ def _host(subject: Subject, facts: Facts) -> HostState:
         roles=tuple(sorted(subject.target.roles)),
         family=subject.target.family,
         container=subject.target.container,
-        hostname=one_line(hostname.text.strip()) if hostname else "",
+        hostname=one_line(hostname.text.strip()) if hostname and hostname.status == Status.SEEN else "",
         unreachable=one_line(facts.unreachable),
         taken=datetime.fromtimestamp(facts.taken, UTC),
         facts=marks(facts),
         outside=dict(sorted(facts.external.items())),
-        described=described(subject.target),
+        described=described(subject),
     )
 
 

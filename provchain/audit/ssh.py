@@ -20,7 +20,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from provchain.audit import answer, looks, offers
+from provchain.audit import answer, connectors, looks, offers
+from provchain.audit.connectors import Connected
 from provchain.baseline.facts import Facts
 
 CONNECT_SECONDS = 8
@@ -175,12 +176,19 @@ class Log:
 
 async def ask(reach: Reach, asked: Sequence[looks.Look], log: Log, through: Through | None = None) -> Facts:
     """Return what a host answered, within limits of time and size; what went wrong is in the facts."""
-    nonce = secrets.token_hex(16)
     # a connection of its own: one that is there tells nothing of what the server offers now
     options = ["ControlPath=none", f"LogLevel={offers.LEVEL}"]
     options += [f"ProxyCommand={through.command()}"] if through else []
     options += [f"User={reach.user}"] if reach.user else []
     argv = [*reach.argv(*options), "-E", str(log.path), "-T", "--", reach.name, looks.REMOTE]
+    return await answers(argv, asked, log.text)
+
+
+async def answers(
+    argv: Sequence[str], asked: Sequence[looks.Look], log: Callable[[], str] = lambda: ""
+) -> Facts:
+    """Return what the shell to which a command leads answers; ``log`` is ssh's, where it is that."""
+    nonce = secrets.token_hex(16)
     process = await _start(argv)
     late = False
     out, err = bytearray(), bytearray()
@@ -198,7 +206,7 @@ async def ask(reach: Reach, asked: Sequence[looks.Look], log: Log, through: Thro
         return Facts({}, int(time.time()), "it told more than is taken")
     finally:
         await _end(process)
-    told = log.text()
+    told = log()
     try:
         outputs = answer.parse(asked, nonce, bytes(out), bytes(err) + f"\n{offers.fault(told)}".encode())
     except answer.AnswerError as error:
@@ -208,7 +216,7 @@ async def ask(reach: Reach, asked: Sequence[looks.Look], log: Log, through: Thro
 
 
 async def ask_all(
-    reaches: Sequence[Reach],
+    reaches: Sequence[Reach | Connected],
     asked: Sequence[looks.Look],
     *,
     told: Callable[[str, Facts], None] = lambda _name, _facts: None,
@@ -218,12 +226,15 @@ async def ask_all(
     gate = asyncio.Semaphore(side_by_side)
     found: dict[str, Facts] = {}
 
-    async def one(number: int, reach: Reach, held: Bastions) -> None:
+    async def one(number: int, reach: Reach | Connected, held: Bastions) -> None:
         async with gate:
             try:
-                through = await held.way(reach)
-                with Log(held.folder / f"log-{number}") as log:
-                    facts = await ask(reach, asked, log, through)
+                if isinstance(reach, Connected):
+                    facts = connectors.seen(reach.connector, await answers(reach.argv(), asked))
+                else:
+                    through = await held.way(reach)
+                    with Log(held.folder / f"log-{number}") as log:
+                        facts = await ask(reach, asked, log, through)
             except OSError as error:
                 facts = Facts({}, int(time.time()), str(error))
         found[reach.name] = facts

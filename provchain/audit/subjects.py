@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from provchain.audit import connectors
 from provchain.audit.assessment import Described, HostState, PlanState
 from provchain.baseline.catalog import Resolved
 from provchain.baseline.facts import Facts, Probe, Status, command, file
@@ -36,6 +37,8 @@ class Subject:
 
     target: Target
     zone: str = ""
+    connector: str | None = None
+    """The way to it, where no ssh leads there."""
 
     @property
     def name(self) -> str:
@@ -63,14 +66,16 @@ def of_network(spec: ChainSpec) -> tuple[Subject, ...]:
     )
 
 
-def described(target: Target) -> Described:
+def described(subject: Subject) -> Described:
     """Return what the inventory says of a host, as it stands in an assessment."""
+    target = subject.target
     ends = target.listeners
     return Described(
         listeners=None if ends is None else tuple(sorted(f"{protocol}/{port}" for protocol, port in ends)),
         admins=target.admins,
         unit=target.unit,
         plan=_planned(target.plan) if target.plan else None,
+        connector=subject.connector,
     )
 
 
@@ -106,7 +111,7 @@ def of_state(state: HostState) -> Subject:
         said.unit,
         _plan(said.plan) if said.plan else None,
     )
-    return Subject(target, state.zone)
+    return Subject(target, state.zone, said.connector)
 
 
 def _plan(state: PlanState) -> Plan:
@@ -145,7 +150,10 @@ def everything(profile: Resolved, targets: Iterable[Target]) -> tuple[Probe, ...
 
 
 def known(subject: Subject, facts: Facts) -> Subject:
-    """Return the subject with what its first facts tell: family, and container or machine."""
+    """Return the subject with what its first facts tell: family, and container or machine.
+
+    A way that leads into a container, or to no system that runs, knows better than what is found there.
+    """
     release = facts.outputs.get(RELEASE.id)
     container = facts.outputs.get(CONTAINER.id)
     inside = (
@@ -153,8 +161,10 @@ def known(subject: Subject, facts: Facts) -> Subject:
         and container.status == Status.SEEN
         and container.text.strip() not in ("", "none")
     )
+    known_so = connectors.container(subject.connector)
     told = family(release.text) if release and release.status == Status.SEEN else None
-    return replace(subject, target=replace(subject.target, family=told, container=inside))
+    target = replace(subject.target, family=told, container=inside if known_so is None else known_so)
+    return replace(subject, target=target)
 
 
 def family(release: str) -> Family | None:

@@ -118,6 +118,8 @@ class Facts:
 
     def offered(self, name: str) -> tuple[str, ...]:
         """Return what was seen from outside under a name. Raises UnknownError if nobody looked."""
+        if SSH_OFFERS.id in self.outputs:
+            self.output(SSH_OFFERS)  # which says why nobody could look
         if self.unreachable or name not in self.external:
             raise UnknownError(f"not looked at from outside: {name}")
         return self.external[name]

@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 
 from provchain.audit import looks, orders
 from provchain.audit.assessment import Assessment, read, schema
+from provchain.audit.connectors import CONNECTOR, WORDING
 from provchain.audit.drift import drift
 from provchain.audit.enrol import script
 from provchain.audit.fleet import USER
@@ -60,7 +61,12 @@ _PROFILE = "mlps3"
 
 @app.command(epilog="Example: provchain audit lab --output report")
 def run(
-    network: Annotated[str | None, typer.Argument(help="a folder in inventories/")] = None,
+    network: Annotated[
+        str | None,
+        typer.Argument(
+            help="a folder in inventories/, or @local, @chroot//FOLDER, @docker/NAME, @podman/NAME"
+        ),
+    ] = None,
     fleet: Annotated[Path | None, typer.Option(help="a file of hosts that provchain never touched")] = None,
     profile: Annotated[str | None, typer.Option(help="another profile's id, or a site's own file")] = None,
     site: Annotated[Path | None, typer.Option(help="waivers and attestations, a baseline.yml")] = None,
@@ -74,18 +80,8 @@ def run(
     """Look at every host at once, in one round trip each, and judge it; nothing is changed anywhere."""
     from provchain.conductor.steps import run_step
 
-    if (network is None) == (fleet is None):
-        raise typer.BadParameter("either a NETWORK or --fleet FILE")
-    if network is not None:
-        described(network)
-    if user is not None and (fleet is not None or not re.fullmatch(USER, user)):
-        raise typer.BadParameter(
-            "--user is the name of an account, with a NETWORK; a fleet's file has its own"
-        )
     with _wrong_use(), tempfile.TemporaryDirectory(prefix="pc-fleet-") as private:
-        source = (
-            orders.of_fleet(fleet, Path(private)) if fleet else orders.of_network(network or "", user or "")
-        )
+        source = _source(network, fleet, user, Path(private))
         order = replace(_order(source, profile, site, limit or [], rule or []), auditor=auditor)
         total = len(order.hosts or source.subjects)
         seen: dict[str, Facts] = {}
@@ -213,6 +209,24 @@ for verb, example in (
 def schema_() -> None:
     """Print the JSON Schema of audit.json."""
     report.print_json(schema())
+
+
+def _source(network: str | None, fleet: Path | None, user: str | None, private: Path) -> orders.Source:
+    """Return whose hosts are asked, and how. Raises BadParameter, ProvchainError."""
+    connected = network is not None and network.startswith("@")
+    if user is not None and (fleet is not None or connected or not re.fullmatch(USER, user)):
+        raise typer.BadParameter(
+            "--user is the name of an account, with a NETWORK; a fleet's file has its own"
+        )
+    if fleet is not None and network is None:
+        return orders.of_fleet(fleet, private)
+    if network is None or fleet is not None:
+        raise typer.BadParameter("either a NETWORK or --fleet FILE")
+    if not connected:
+        return orders.of_network(described(network), user or "")
+    if not re.fullmatch(CONNECTOR, network):
+        raise typer.BadParameter(f"{network} is none of {WORDING}")
+    return orders.of_connector(network, private)
 
 
 def _order(

@@ -59,6 +59,7 @@ PURE = (
     "provchain/audit/answer.py",
     "provchain/audit/assessment.py",
     "provchain/audit/clauses.py",
+    "provchain/audit/connectors.py",
     "provchain/audit/drift.py",
     "provchain/audit/offers.py",
     "provchain/audit/subjects.py",
@@ -75,6 +76,12 @@ def test_what_decides_is_pure(room: str) -> None:
     assert files
     offenders = [(name(p), m) for p in files for m in imports(p) if m.split(".")[0] in IMPURE]
     assert offenders == []
+
+
+def test_one_program_alone_meets_the_library_of_connectors() -> None:
+    """Its event loop is not ours, and it takes long to load."""
+    there = [name(p) for p in PYTHON if any(m.split(".")[0] in ("pyinfra", "gevent") for m in imports(p))]
+    assert there == ["provchain/audit/become.py"]
 
 
 def test_the_core_imports_the_standard_library_only() -> None:

@@ -210,3 +210,22 @@ def test_an_interrupt_ends_it_at_once_and_leaves_nothing(running: Server, tmp_pa
     assert b"interrupted" in said
     assert b"Traceback" not in said
     assert not Path(f"/proc/{child}").exists()
+
+
+def test_what_no_ssh_leads_to_is_audited_by_its_connector(tmp_path: Path, home: Path) -> None:
+    done = provchain("@local", "--rule", "file-passwd", "--output", str(tmp_path / "out"))
+    found = read((tmp_path / "out" / "audit.json").read_text())
+    assert done.exit_code == found.exit_code == 0
+    (host,) = found.hosts
+    assert (found.network, host.name, host.unreachable) == ("at-local", "local", "")
+    assert host.described is not None
+    assert host.described.connector == "@local"
+    assert provchain("@local", "--rule", "ssh-offered-macs").exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [("@vagrant/x",), ("@docker/debian:12",), ("@local", "--user", "root"), ("@local", "--fleet", "x.yml")],
+)
+def test_other_connectors_are_refused(argv: tuple[str, ...]) -> None:
+    assert provchain(*argv).exit_code == 2

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from provchain.audit import fleet, looks
+from provchain.audit.connectors import Connected
+from provchain.audit.ssh import Reach
 from provchain.audit.subjects import everything, family, of_network
 from provchain.baseline import catalog
 from provchain.baseline.judge import probes
@@ -26,6 +28,7 @@ bastions:
 hosts:
   - {{name: db1, address: 192.0.2.5, port: 2222, jump: gw, host_key: {KEY}, roles: [validator], zone: inner}}
   - {{name: db2, address: '2001:db8::5', jump: db1, host_key: {KEY}, admins: [ops]}}
+  - {{name: base, connector: "@chroot//srv/images/base", zone: build}}
 """
 
 
@@ -39,13 +42,20 @@ def path(tmp_path: Path) -> Path:
 def test_a_fleet_is_read(path: Path, tmp_path: Path) -> None:
     found = fleet.load(path)
     reaches = fleet.write(found, tmp_path)
-    assert [(one.name, one.bastion) for one in reaches] == [("db1", "gw"), ("db2", "db1")]
+    assert reaches == (
+        Reach("db1", tmp_path / "config", "gw"),
+        Reach("db2", tmp_path / "config", "db1"),
+        Connected("base", "@chroot//srv/images/base"),
+    )
     config = (tmp_path / "config").read_text()
     assert "Host db1\n  HostName 192.0.2.5\n  Port 2222\n  User auditor\n" in config
     assert "Host gw\n  HostName gw.example.org\n  Port 22\n  User jump\n" in config
     assert "StrictHostKeyChecking yes" in config
-    assert (tmp_path / "known_hosts").read_text().splitlines()[0] == f"gw {KEY}"
-    first, second = fleet.subjects(found)
+    assert "base" not in config
+    known = (tmp_path / "known_hosts").read_text().splitlines()
+    assert known == [f"{name} {KEY}" for name in ("gw", "db1", "db2")]
+    first, second, third = fleet.subjects(found)
+    assert (third.zone, third.connector, first.connector) == ("build", "@chroot//srv/images/base", None)
     assert (first.zone, first.target.roles) == ("inner", frozenset({"validator"}))
     assert second.target.admins == ("ops", "auditor"), "the auditor is nobody's stranger"
     assert first.target.admins == (), "nobody said who logs in"
@@ -62,7 +72,8 @@ def test_what_stands_for_all_hosts_is_written_once(path: Path, tmp_path: Path) -
     ]
     path.write_text("fleet: f\nuser: auditor\njump: gw\nadmins: [zhang]\nhosts:\n" + "".join(hosts))
     found = fleet.load(path)
-    assert [one.bastion for one in fleet.write(found, tmp_path)] == ["", "gw", "db1"]
+    ways = [one.bastion for one in fleet.write(found, tmp_path) if isinstance(one, Reach)]
+    assert ways == ["", "gw", "db1"]
     admins = [one.target.admins for one in fleet.subjects(found)]
     assert admins == [("zhang", "auditor"), ("zhang", "auditor"), ("li", "look")]
     path.write_text(path.read_text().replace("jump: gw", "jump: gww"))
@@ -89,6 +100,35 @@ def test_what_stands_for_all_hosts_is_written_once(path: Path, tmp_path: Path) -
         ("[validator]", "[boss]", "hosts[0].roles[0]", "validator"),
         ("zone: inner", "zones: inner", "hosts[0].zones", "one of name"),
         ("fleet: branch", "fleet: ../x", "fleet", "a name"),
+        ("address: 192.0.2.5, ", "", "hosts[0].address", "required, or a connector"),
+        ("name: db1", 'name: db1, connector: "@local"', "hosts[0].address", "no such key beside @local"),
+        ("name: db1", 'name: db1, connector: "@local"', "hosts[0].host_key", "no such key beside @local"),
+        ("zone: build", "port: 22", "hosts[2].port", "no such key beside @chroot//srv/images/base"),
+        ("zone: build", "user: root", "hosts[2].user", "no such key beside @chroot//srv/images/base"),
+        ("zone: build", "jump: gw", "hosts[2].jump", "no such key beside @chroot//srv/images/base"),
+        ("jump: gw", "jump: base", "hosts[0].jump", "that ssh reaches"),
+        ("name: base", "name: db1", "hosts[2].name", "a name of its own"),
+        ("user: auditor\n", "", "user", "required where ssh leads"),
+        *(
+            ("@chroot//srv/images/base", connector, "hosts[2].connector", "@local, @chroot/")
+            for connector in (
+                "@vagrant/base",
+                "@ssh/db1",
+                "@dockerssh/db1:web",
+                "@terraform/x",
+                "local",
+                "@local/x",
+                "@docker/debian:12",
+                "@docker/registry/image",
+                "@docker/-it",
+                "@docker/",
+                "@podman/a b",
+                "@podman/$(id)",
+                "@chroot/",
+                "@chroot//",
+                "@chroot/-x",
+            )
+        ),
     ],
 )
 def test_refusal(path: Path, old: str, new: str, where: str, allowed: str) -> None:
@@ -102,6 +142,20 @@ def test_refusal(path: Path, old: str, new: str, where: str, allowed: str) -> No
     lines = [line for line in refused.value.lines()[1:] if f": {where}: " in line]
     assert lines, refused.value.lines()
     assert any(allowed in line.partition("; allowed: ")[2] for line in lines), lines
+
+
+def test_where_no_ssh_leads_no_account_is_needed(path: Path, tmp_path: Path) -> None:
+    path.write_text('fleet: here\nhosts:\n  - {name: me, connector: "@local"}\n', encoding="utf-8")
+    assert fleet.write(fleet.load(path), tmp_path) == (Connected("me", "@local"),)
+
+
+@pytest.mark.parametrize("connector", ["@local", "@docker/Web_1", f"@chroot//srv/{'x' * 190}"])
+def test_a_connector_alone_is_a_fleet_of_one(connector: str, path: Path) -> None:
+    found = fleet.at(connector)
+    host = found.hosts[0]
+    assert host.connector == connector
+    path.write_text(f'fleet: {found.fleet}\nhosts: [{{name: {host.name}, connector: "{connector}"}}]\n')
+    assert fleet.load(path) == found, "it could stand in a file"
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,7 @@ def test_evidence_of_format_1_still_verifies_and_keeps_its_bytes(case: Case) -> 
         Assessment.model_validate_json(json.dumps({**data, "day": "2026-01-01"}))
 
 
+@pytest.mark.parametrize("connector", [None, "@docker/web"])
 @pytest.mark.parametrize(
     "target",
     [
@@ -226,8 +227,11 @@ def test_evidence_of_format_1_still_verifies_and_keeps_its_bytes(case: Case) -> 
         ),
     ],
 )
-def test_what_an_inventory_says_of_a_host_comes_back(case: Case, target: Target) -> None:
+def test_what_an_inventory_says_of_a_host_comes_back(
+    case: Case, target: Target, connector: str | None
+) -> None:
+    subject = Subject(target, "inner", connector)
     state = case.report.hosts[0].model_copy(
-        update={"roles": tuple(sorted(target.roles)), "described": described(target)}
+        update={"roles": tuple(sorted(target.roles)), "described": described(subject)}
     )
-    assert of_state(state) == Subject(target, "inner")
+    assert of_state(state) == subject
