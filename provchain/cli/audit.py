@@ -53,13 +53,14 @@ app = typer.Typer(
     cls=_Group,
     no_args_is_help=True,
     help="Audit hosts against the Level-3 baseline, read-only. `audit NETWORK` is `audit run NETWORK`.",
+    epilog="Example: provchain audit --fleet fleet.yml --output 2026-q1",
 )
 
 ProfileName = Annotated[str, typer.Option("--profile", help="the profile's id, or a site's own file")]
 _PROFILE = "mlps3"
 
 
-@app.command(epilog="Example: provchain audit lab --output report")
+@app.command(epilog="Example: provchain audit lab --output 2026-q1")
 def run(
     network: Annotated[
         str | None,

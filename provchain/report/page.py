@@ -63,7 +63,7 @@ STATES = {
 KINDS = {
     "host": Text(zh="主机", en="hosts"),
     "zone": Text(zh="区域", en="zones"),
-    "document": Text(zh="文档", en="documents"),
+    "document": Text(zh="文档", en="docs"),
 }
 _FOLDER = Path(__file__).parent
 _Object = tuple[str, str]
