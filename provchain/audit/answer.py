@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from provchain.audit.looks import FAILED, MOST_LINES, READ, SUCCEEDED, Kind, Look, inside, start, walked
 from provchain.baseline.facts import Output, Probe, Status
@@ -269,8 +269,11 @@ def _missing(said: str | None) -> Output:
 
 def matches(path: str, pattern: str) -> bool:
     """Tell whether a shell would expand the pattern to this path: ``*`` stays within a name."""
-    names, wanted = path.split("/"), pattern.split("/")
-    return len(names) == len(wanted) and all(
-        fnmatchcase(name, want) and (not name.startswith(".") or want.startswith("."))
-        for name, want in zip(names, wanted, strict=True)
-    )
+    return _expression(pattern).fullmatch(path) is not None
+
+
+@lru_cache(maxsize=256)
+def _expression(pattern: str) -> re.Pattern[str]:
+    """Return a pattern as an expression; a dot that a name begins with has to be in the pattern."""
+    names = (re.escape(name).replace(r"\*", "[^/]*") for name in pattern.split("/"))
+    return re.compile("/".join(f"(?!\\.){name}" if name.startswith("[^/]*") else name for name in names))

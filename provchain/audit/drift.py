@@ -8,14 +8,17 @@ from provchain.audit.assessment import Assessment, ClauseChange, ClauseResult, D
 from provchain.baseline.observation import Verdict
 
 
-def drift(old: Assessment, new: Assessment) -> Drift:
-    """Return what changed; hosts are compared by name, and only where both audits looked at them."""
+def drift(old: Assessment, new: Assessment, digest: str = "") -> Drift:
+    """Return what changed; hosts are compared by name, and only where both audits looked at them.
+
+    ``digest`` is that of the old one's canonical form, where it is known.
+    """
     before = {(one.rule, one.host): one for one in old.results}
     now = {(one.rule, one.host): one for one in new.results}
     hosts, earlier = ({host.name: host for host in one.hosts} for one in (new, old))
     names = sorted({*old.thresholds, *new.thresholds})
     return Drift(
-        audit=sm3(old.canonical().encode()),
+        audit=digest or sm3(old.canonical().encode()),
         finished=old.finished,
         profile=old.profile,
         catalog=old.catalog,

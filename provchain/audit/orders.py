@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from provchain import paths
 from provchain.audit import fleet as fleets
 from provchain.audit import subjects as about
-from provchain.audit.assessment import Assessment, read
+from provchain.audit.assessment import Assessment, read, sm3
 from provchain.audit.connectors import Connected
 from provchain.audit.ssh import Reach
 from provchain.audit.subjects import Subject
@@ -71,23 +71,22 @@ def _of(fleet: fleets.Fleet, folder: Path, private: Path) -> Source:
     return Source(fleet.fleet, fleets.subjects(fleet), reaches, folder, PROFILE)
 
 
-def last(network: str) -> Assessment | None:
-    """Return the last whole audit of a network, if there is one that can be read."""
+def last(network: str) -> tuple[Assessment, str] | None:
+    """Return the network's last whole audit and its digest, or None: there is none that can be read."""
     try:
-        return read(_kept(network).read_text(encoding="utf-8"))
+        found = read(_kept(network).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError):
         return None  # there is none, or one of another version
+    return found, sm3(found.canonical().encode())
 
 
-def remember(found: Assessment) -> None:
-    """Keep a whole audit as the network's last one; one that was limited is not kept. Raises OSError."""
-    if found.limited:
-        return
-    path = _kept(found.network)
+def remember(network: str, text: str) -> None:
+    """Keep a whole audit, in its canonical form, as the network's last one. Raises OSError."""
+    path = _kept(network)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, temporary = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(found.canonical())
+        file.write(text)
     Path(temporary).replace(path)
 
 

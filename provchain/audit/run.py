@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ class Order:
         """Return all that is asked: the same of every host, and for any choice of rules."""
         return everything(self.profile, [one.target for one in self.source.subjects])
 
+    @cached_property
+    def digest(self) -> str:
+        """Return the SM3 digest of the controls, rules and thresholds that it goes by."""
+        return digest_of_catalog(self.catalog, self.profile)
+
     def sources(self) -> dict[str, str]:
         """Return the SM3 digest of every file that it goes by: the catalog's, and the site's own by name."""
         own = {f"site/{path.name}": sm3(path.read_bytes()) for path in self.read}
@@ -64,70 +70,107 @@ def shipped() -> dict[str, str]:
     return {f"baselines/{path.relative_to(BASELINES)}": sm3(path.read_bytes()) for path in files}
 
 
-def audit(order: Order, told: Told = lambda _name, _facts: None) -> Assessment:
-    """Look at every host side by side and return what was found; read-only."""
+@dataclass(frozen=True, slots=True)
+class OnHost:
+    """A host that was asked: how it was found, and what every rule found on it."""
+
+    state: HostState
+    results: tuple[Result, ...]
+
+
+def audit(
+    order: Order,
+    told: Told = lambda _name, _facts: None,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Assessment:
+    """Look at every host side by side and return what was found; read-only.
+
+    What can be done while hosts are at work is done then: those that have answered are judged, and
+    ``meanwhile`` is called once.
+    """
     started = _now()
     reaches = [reach for reach in order.source.reaches if not order.hosts or reach.name in order.hosts]
-    work = ssh.ask_all(reaches, looks.plan(order.asked), told=told)
-    return assess(order, _run(work), started, _now())
+    subjects = {one.name: one for one in order.source.subjects}
+    hosts: dict[str, OnHost] = {}
+
+    def arrived(name: str, facts: Facts) -> None:
+        hosts[name] = on_host(order, subjects[name], facts)
+        told(name, facts)
+
+    def beside() -> None:
+        _ = order.digest  # it is kept
+        meanwhile()
+
+    _run(ssh.ask_all(reaches, looks.plan(order.asked), told=arrived, meanwhile=beside))
+    return assess(order, [hosts[name] for name in subjects if name in hosts], started, _now())
 
 
-def _run(work: Coroutine[Any, Any, dict[str, Facts]]) -> dict[str, Facts]:
+def _run(work: Coroutine[Any, Any, object]) -> None:
     """Run to the end; an interrupt from the keyboard ends every connection first. Raises InterruptedError."""
     before = signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # which asyncio turns into an orderly end
     try:
-        return asyncio.run(work)
+        asyncio.run(work)
     except KeyboardInterrupt:
         raise InterruptedError("interrupted") from None
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def assess(order: Order, facts: Mapping[str, Facts], started: datetime, finished: datetime) -> Assessment:
-    """Return the verdicts from facts; reads the documents of attestations, and nothing else."""
+def on_host(order: Order, subject: Subject, facts: Facts) -> OnHost:
+    """Return the verdicts on one host from its facts. Pure."""
+    whole = known(subject, facts)
+    results = tuple(
+        result
+        for result in judge.judge(order.profile, whole.target, facts)
+        if not order.rules or result.rule.id in order.rules
+    )
+    return OnHost(_host(whole, facts), results)
+
+
+def on_hosts(order: Order, facts: Mapping[str, Facts]) -> tuple[OnHost, ...]:
+    """Return the verdicts on the audit's hosts, in its order, as far as there are facts of them. Pure."""
+    return tuple(on_host(order, one, facts[one.name]) for one in order.source.subjects if one.name in facts)
+
+
+def assess(order: Order, hosts: Sequence[OnHost], started: datetime, finished: datetime) -> Assessment:
+    """Return the verdicts on all hosts together; reads the documents of attestations, and nothing else."""
     today = finished.astimezone().date()
     documents = attestation_states(
         order.site.attestations,
         {one.file: digest_of(order.site_folder, one.file) for one in order.site.attestations},
         today,
     )
-    return judged(order, facts, documents, (started, finished, today))
+    return judged(order, hosts, documents, (started, finished, today))
 
 
 def judged(
     order: Order,
-    facts: Mapping[str, Facts],
+    hosts: Sequence[OnHost],
     documents: tuple[AttestationState, ...],
     when: tuple[datetime, datetime, date],
 ) -> Assessment:
-    """Return the verdicts from facts and what is known of documents; pure.
+    """Return the verdicts from those on hosts and what is known of documents; pure.
 
     ``when`` is when the audit started and finished, and the auditor's day.
     """
     started, finished, today = when
-    subjects = [known(one, facts[one.name]) for one in order.source.subjects if one.name in facts]
-    results = [
-        result
-        for subject in subjects
-        for result in judge.judge(order.profile, subject.target, facts[subject.name])
-        if not order.rules or result.rule.id in order.rules
-    ]
+    results = [result for host in hosts for result in host.results]
     waived = judge.waived(results, order.site.waivers, today)
     limited = (*sorted(order.hosts), *sorted(order.rules))
-    zones = {subject.name: subject.zone or order.source.network for subject in subjects}
+    zones = {host.state.name: host.state.zone or order.source.network for host in hosts}
     return Assessment(
         network=order.source.network,
         profile=order.profile.id,
         auditor=one_line(order.auditor),
-        catalog=digest_of_catalog(order.catalog, order.profile),
+        catalog=order.digest,
         thresholds=dict(sorted(order.profile.values.items())),
         started=started,
         finished=finished,
         day=today,
         limited=limited,
-        hosts=tuple(_host(subject, facts[subject.name]) for subject in subjects),
+        hosts=tuple(host.state for host in hosts),
         results=tuple(_result(result) for result in waived),
         clauses=() if limited else clauses(order.catalog.controls.values(), waived, zones, documents),
         waivers=waiver_states(order.site.waivers, waived, today),

@@ -30,6 +30,8 @@ MOST_OUT = 16 << 20
 MOST_ERR = 4 << 20
 MOST_LOG = 1 << 18
 SIDE_BY_SIDE = 24
+_LOGIN_SECONDS = 0.2
+"""After so long, hosts are at work and nothing is to be done here."""
 _CHUNK = 1 << 16
 
 
@@ -220,9 +222,13 @@ async def ask_all(
     asked: Sequence[looks.Look],
     *,
     told: Callable[[str, Facts], None] = lambda _name, _facts: None,
+    meanwhile: Callable[[], object] = lambda: None,
     side_by_side: int = SIDE_BY_SIDE,
 ) -> dict[str, Facts]:
-    """Return the facts of every host by name, so many side by side; ``told`` hears of each as it ends."""
+    """Return the facts of every host by name, so many side by side; ``told`` hears of each as it ends.
+
+    ``meanwhile`` is called while hosts are at work; not at all where all of them end before.
+    """
     gate = asyncio.Semaphore(side_by_side)
     found: dict[str, Facts] = {}
 
@@ -240,9 +246,11 @@ async def ask_all(
         found[reach.name] = facts
         told(reach.name, facts)
 
+    later = asyncio.get_running_loop().call_later(_LOGIN_SECONDS, meanwhile)
     async with bastions() as held, asyncio.TaskGroup() as group:
         for number, reach in enumerate(reaches):
             group.create_task(one(number, reach, held))
+    later.cancel()
     return {reach.name: found[reach.name] for reach in reaches}
 
 

@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -86,28 +87,30 @@ def run(
         order = replace(_order(source, profile, site, limit or [], rule or []), auditor=auditor)
         total = len(order.hosts or source.subjects)
         seen: dict[str, Facts] = {}
+        before = cache(lambda: orders.last(order.source.network))
 
         def work(detail: Callable[[str], None]) -> tuple[Assessment, str]:
             def told(name: str, facts: Facts) -> None:
                 seen[name] = facts
                 detail(f"{len(seen)}/{total} {name} {facts.unreachable}")
 
-            found = audit(order, told)
+            found = audit(order, told, before)
             return found, f"{sum(not host.unreachable for host in found.hosts)} of {total} hosts reached"
 
         found = run_step(report.reporter(), "audit", work)
-        before = orders.last(found.network)
-        if before:
-            found = found.model_copy(update={"since": drift(before, found)})
-        orders.remember(found)
+        if since := before():
+            found = found.model_copy(update={"since": drift(since[0], found, since[1])})
+        text = found.canonical()
+        if not found.limited:  # an audit that was limited is compared, and not kept
+            orders.remember(found.network, text)
         if output is not None:
             _write(found, order, seen, output)
         if as_json:
-            typer.echo(found.canonical(), nl=False)
+            typer.echo(text, nl=False)
         else:
-            since = drift_lines(found.since, found) if found.since else []
+            changes = drift_lines(found.since, found) if found.since else []
             left = ["", f"report: {output / 'report.html'}"] if output else []
-            report.print_lines([*summary(found, order.catalog), *since, *left])
+            report.print_lines([*summary(found, order.catalog), *changes, *left])
     raise typer.Exit(found.exit_code)
 
 

@@ -27,6 +27,7 @@ _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _OTHER_NUMBER = re.compile(
     r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?|0[xob][0-9a-fA-F_]+|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 )
+_HALF = re.compile("[\ud800-\udfff]")
 _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -185,7 +186,7 @@ class _Builder:
     def _text(self, event: events.ScalarEvent, path: KeyPath) -> str:
         """Return a scalar's text; an escape can spell half a surrogate pair, which no encoding holds."""
         text: str = event.value
-        if any("\ud800" <= letter <= "\udfff" for letter in text):
+        if _HALF.search(text):
             raise self._stop(event, path, "an escape that is no character", "Unicode text")
         return text
 

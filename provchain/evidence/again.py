@@ -13,7 +13,7 @@ from pathlib import Path
 from provchain.audit.assessment import Assessment, AttestationState, ClauseResult, RuleResult
 from provchain.audit.clauses import state_on
 from provchain.audit.orders import Source
-from provchain.audit.run import Order, digest_of_catalog, judged, shipped
+from provchain.audit.run import Order, digest_of_catalog, judged, on_hosts, shipped
 from provchain.audit.subjects import of_state
 from provchain.baseline.catalog import Catalog
 from provchain.baseline.facts import Facts
@@ -90,7 +90,8 @@ def _judged(report: Assessment, day: date, facts: Mapping[str, Facts], catalog: 
         auditor=report.auditor,
     )
     documents = tuple(_document(one, day) for one in report.attestations)
-    found = judged(order, facts, documents, (report.started, report.finished, day))
+    when = (report.started, report.finished, day)
+    found = judged(order, on_hosts(order, facts), documents, when)
     return found.model_copy(update={"since": report.since})
 
 

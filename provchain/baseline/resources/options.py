@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -80,7 +82,8 @@ class Option(Resource):
         return () if value is None else (Entry(self.of, self.key, value),)
 
 
-def read_options(text: str, separator: str) -> dict[str, str]:
+@lru_cache(maxsize=32)  # of one host's, asked for by one rule after the other
+def read_options(text: str, separator: str) -> Mapping[str, str]:
     """Return the options of a file by name; ``separator`` is ``=`` or a blank. Comments are left out."""
     options: dict[str, str] = {}
     for raw in text.splitlines():

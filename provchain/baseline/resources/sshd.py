@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -63,7 +65,8 @@ class SshOffer(Resource):
 _ANNOUNCED = ("ext-info-", "kex-strict-")
 
 
-def effective(text: str) -> dict[str, str]:
+@lru_cache(maxsize=4)  # of one host's, asked for by one rule after the other
+def effective(text: str) -> Mapping[str, str]:
     """Return the options of ``sshd -T`` by name; the values of one that stands several times are joined."""
     options: dict[str, str] = {}
     for line in text.splitlines():

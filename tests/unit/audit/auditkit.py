@@ -8,7 +8,7 @@ from pathlib import Path
 
 from provchain.audit.assessment import Assessment
 from provchain.audit.orders import Source
-from provchain.audit.run import Order, assess
+from provchain.audit.run import Order, assess, on_hosts
 from provchain.audit.subjects import CONTAINER, RELEASE, Subject
 from provchain.baseline import catalog
 from provchain.baseline.catalog import Catalog
@@ -89,4 +89,5 @@ def assessed(
 ) -> Assessment:
     """The assessment of hosts; ``more`` gives a zone to those that are not in zone ``inner``."""
     zones = {name: more.get(name, "inner") for name in facts}
-    return assess(order(folder, site, zones), facts, NOW, NOW)
+    asked = order(folder, site, zones)
+    return assess(asked, on_hosts(asked, facts), NOW, NOW)

@@ -6,10 +6,11 @@ import os
 import subprocess
 from collections.abc import Iterable
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provchain.audit import answer, looks
@@ -298,6 +299,21 @@ def test_whatever_a_host_says_is_read_or_refused(out: bytes, err: bytes) -> None
     for probe, output in told.items():
         assert probe in allowed or matches(probe.partition(":")[2], "/etc/c/*")
         assert output.status in Status
+
+
+_NAMES = st.text("a.\n[", max_size=3)
+_WORDS = st.text("a.*+", max_size=3)
+
+
+@settings(max_examples=400)
+@given(st.lists(_NAMES, min_size=1, max_size=2), st.lists(_WORDS, min_size=1, max_size=2))
+def test_a_pattern_means_what_it_means_to_a_shell(names: list[str], words: list[str]) -> None:
+    """Name by name, as fnmatch(3) has it with FNM_PERIOD; a ``*`` never reaches into another folder."""
+    expected = len(names) == len(words) and all(
+        fnmatchcase(name, word) and (not name.startswith(".") or word.startswith("."))
+        for name, word in zip(names, words, strict=True)
+    )
+    assert matches("/" + "/".join(names), "/" + "/".join(words)) == expected
 
 
 @given(st.data())

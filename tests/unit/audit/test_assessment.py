@@ -12,7 +12,7 @@ import pytest
 
 from provchain.audit.assessment import Assessment, read, schema, sm3
 from provchain.audit.drift import drift
-from provchain.audit.run import assess
+from provchain.audit.run import assess, on_hosts
 from provchain.baseline.catalog import BASELINES
 from provchain.baseline.facts import Facts
 from provchain.baseline.model import Attestation, SiteFile, Text, Waiver
@@ -134,7 +134,7 @@ def test_a_host_that_was_not_reached_is_unknown_throughout(tmp_path: Path) -> No
 
 def test_a_limited_audit_judges_no_clause(tmp_path: Path) -> None:
     limited = replace(order(tmp_path), rules=frozenset({"ssh-root"}))
-    found = assess(limited, {"h1": host_facts(tries=9)}, NOW, NOW)
+    found = assess(limited, on_hosts(limited, {"h1": host_facts(tries=9)}), NOW, NOW)
     assert [one.rule for one in found.results] == ["ssh-root"]
     assert found.clauses == ()
     assert found.limited == ("ssh-root",)

@@ -178,6 +178,29 @@ def test_a_host_that_tells_too_much_is_left(with_rights: Server, monkeypatch: py
     assert "more than is taken" in ask(with_rights.reach(), looks.plan([command("/usr/bin/yes")])).unreachable
 
 
+def test_what_is_to_be_done_meanwhile_is_done_while_hosts_are_at_work(
+    with_rights: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = looks.plan([command("/usr/bin/sleep", "1.5")])
+    happened: list[str] = []
+
+    def run(meanwhile: float) -> list[str]:
+        monkeypatch.setattr(ssh, "_LOGIN_SECONDS", meanwhile)
+        happened.clear()
+        work = ssh.ask_all(
+            [with_rights.reach()],
+            asked,
+            told=lambda name, facts: happened.append(facts.unreachable or name),
+            meanwhile=lambda: happened.append("meanwhile"),
+        )
+        asyncio.run(work)
+        return happened
+
+    name = with_rights.reach().name
+    assert run(ssh._LOGIN_SECONDS) == ["meanwhile", name]
+    assert run(30) == [name], "an audit that ends before waits for nothing"
+
+
 def test_an_interrupt_leaves_no_process_behind(with_rights: Server) -> None:
     children = set(_children())
 

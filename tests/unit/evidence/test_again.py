@@ -14,7 +14,7 @@ import pytest
 
 from provchain.audit.assessment import Assessment, sm3
 from provchain.audit.drift import drift
-from provchain.audit.run import Order, assess, shipped
+from provchain.audit.run import Order, assess, on_hosts, shipped
 from provchain.audit.subjects import Subject, described, of_state
 from provchain.baseline import catalog as catalogs
 from provchain.baseline.catalog import Catalog
@@ -78,7 +78,11 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     )
     site = SiteFile(waivers=waivers, attestations=(attestation,))
     asked = order(folder / "catalog", site, dict.fromkeys(HOSTS, "inner"))
-    return Case(folder, assess(asked, HOSTS, NOW, NOW).model_copy(update={"auditor": "陈静"}), catalog)
+    return Case(
+        folder,
+        assess(asked, on_hosts(asked, HOSTS), NOW, NOW).model_copy(update={"auditor": "陈静"}),
+        catalog,
+    )
 
 
 def test_an_honest_report_follows_from_its_evidence(case: Case) -> None:
@@ -92,7 +96,7 @@ def test_an_honest_report_follows_from_its_evidence(case: Case) -> None:
 def test_a_limited_report_follows_as_well(case: Case) -> None:
     asked = order(case.folder / "catalog", None, dict.fromkeys(HOSTS, "inner"))
     limited = Order(**{**vars(asked), "rules": frozenset({"ssh-root"}), "hosts": frozenset(HOSTS)})
-    found = assess(limited, HOSTS, NOW, NOW)
+    found = assess(limited, on_hosts(limited, HOSTS), NOW, NOW)
     assert len(found.results) == len(HOSTS)
     assert case.again(case.sealed(found)) == ""
 
