@@ -41,6 +41,11 @@ SYMBOLS = {
     Verdict.NOT_APPLICABLE: "–",
     Verdict.UNKNOWN: "?",
 }
+DANGERS = {
+    "access": Text(zh="谨慎：可能影响登录", en="care: logins"),
+    "service": Text(zh="谨慎：可能影响服务", en="care: services"),
+    "data": Text(zh="谨慎：可能影响数据", en="care: data"),
+}
 CHANGES = {
     "found": Text(zh="新增问题", en="new findings"),
     "resolved": Text(zh="已整改", en="mended"),
@@ -192,6 +197,7 @@ def text(assessment: Assessment, catalog: Catalog) -> str:
             states=STATES,
             kinds=KINDS,
             changes=CHANGES,
+            dangers=DANGERS,
             kinds_of_change=_LOOKS_LIKE,
             verdicts=list(Verdict),
         )

@@ -123,8 +123,8 @@ def test_links_and_pictures_of_the_officers_guide_are_there() -> None:
     files = [OFFICER.parent / one for one in links if not one.startswith("#")]
     assert [one for one in files if not one.is_file()] == []
     pictures = [one for one in files if one.suffix == ".png"]
-    assert len(pictures) == 2
-    assert all(one.stat().st_size < 300_000 for one in pictures)
+    assert len(pictures) == 3
+    assert all(one.stat().st_size < 120_000 for one in pictures)
     rules = set(re.findall(r'"baseline_rules": \["([a-z-]+)"\]', text)) | set(
         re.findall(r"explain ([a-z-]+)", text)
     )
