@@ -22,7 +22,7 @@ options:
         C(knob) (name, value), C(package) (name, file, content), C(packages_absent) (names),
         C(pam_profile) (name, arguments), C(password_age) (name, days), C(people) (name, groups, members),
         C(shells_removed) (names),
-        C(unit) (name, restart_on, ready), C(units_off) (names), C(units_reloaded) (paths).
+        C(unit) (name, restart_on, ready), C(units_off) (names), C(audit_loaded), C(units_reloaded) (paths).
         An item may say which C(rules) of the baseline it serves.
     type: list
     elements: dict

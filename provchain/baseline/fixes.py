@@ -14,6 +14,7 @@ from provchain.baseline.catalog import Resolved
 from provchain.baseline.judge import applies
 from provchain.baseline.model import Rule
 from provchain.baseline.resources import Entry, Step, Target
+from provchain.baseline.resources.base import LOADED_NOW
 
 HEAD = "# Managed by provchain: the Level-3 baseline; changes here are overwritten\n"
 Lines = Mapping[str, str]
@@ -107,7 +108,7 @@ DROPINS: dict[str, Callable[[Lines], list[dict[str, Any]]]] = {
 }
 """The files whose lines rules share, by the word that an Entry names."""
 EDITED = {
-    "auditd": ("/etc/audit/auditd.conf", "="),
+    "auditd": ("/etc/audit/auditd.conf", " = "),
     "login_defs": ("/etc/login.defs", " "),
     "useradd": ("/etc/default/useradd", "="),
 }
@@ -150,7 +151,8 @@ def plan(profile: Resolved, target: Target, only: Iterable[str] | None = None) -
         served = tuple(dict.fromkeys(rule for one in units for rule in one.rules))
         paths = [one.parameters["path"] for one in units]
         settings.append(Setting("units_reloaded", {"paths": paths}, served))
-    return tuple(settings)
+    # it goes by all files before it, and by the daemon that another setting may have started
+    return tuple(sorted(settings, key=lambda one: one.kind == LOADED_NOW.kind))
 
 
 def _steps(fix: Entry | Step) -> Iterator[Step]:

@@ -162,16 +162,20 @@ class Bare:
         unreached = frozenset(one["name"] for one in told["hosts"] if one["unreachable"])
         return Audited(done.returncode, results, unreached)
 
-    def play(self, name: str, *options: str) -> str:
+    def play(self, name: str, *options: str, seconds: float = _SECONDS) -> str:
         """Run a playbook on them by hand; AssertionError if it fails."""
-        done = self.life.playbook(name, self.life.inventory, *options)
+        done = self.life.playbook(name, self.life.inventory, *options, seconds=seconds)
         assert done.returncode == 0, f"{name} failed:\n{done.stdout[-6000:]}{done.stderr[-2000:]}"
         return done.stdout
 
     def reboot(self, host: str) -> None:
-        """Reboot a host from within, and wait for its sshd; connections to it are closed before."""
-        run(["ssh", *self._options, "-O", "exit", host], _SECONDS)
+        """Reboot a host from within, and wait for its sshd."""
+        self.hang_up(host)
         faults.reboot_host(self.life.spec, host)
+
+    def hang_up(self, host: str) -> None:
+        """Close the connection to a host that is kept open."""
+        run(["ssh", *self._options, "-O", "exit", host], _SECONDS)
 
     def disk(self, host: str) -> dict[str, tuple[Any, ...]]:
         """Return all on a host's disk that is not its image's, seen from outside: rights, owners, content."""

@@ -17,10 +17,12 @@ from provchain.baseline.judge import CARRIED, applies
 from provchain.baseline.model import Rule
 from provchain.baseline.resources import Entry, Fix, Resource, Target
 from provchain.baseline.resources.accounts import Accounts
+from provchain.baseline.resources.audit import AuditState
+from provchain.baseline.resources.base import LOADED_NOW
 from provchain.baseline.resources.files import File
 from provchain.baseline.resources.kernel import Sysctl
 from provchain.baseline.resources.logs import Logrotate
-from provchain.baseline.resources.machine import Stray
+from provchain.baseline.resources.machine import Module, Stray
 from provchain.baseline.resources.pam import Pam
 from provchain.baseline.resources.services import AnyService, Packages, Service, UnitProperty
 from provchain.baseline.resources.session import Banner
@@ -31,8 +33,10 @@ PERSON = "proof"
 """The account with a password, whose ages are broken; the test makes it."""
 PERSONS = "a person mends it"
 ELSEWHERE = "it is about hosts of other roles"
+_NO_UNIT = {"audit-no-manual-stop": "the lab masks auditd, which its machine runs: there is no such unit"}
+"""What can't be broken in a container."""
 _UNBREAKABLE = {
-    "audit-no-manual-stop": "the lab masks auditd, which its machine runs: there is no such unit",
+    "audit-locked-now": "locked rules are unlocked by nothing but the next boot",
     "ssh-public-key": "keys are the only way in: sshd refuses a configuration without any, which hides all",
 }
 _OPPOSITES = {"yes": "no", "no": "yes", "0": "1", "1": "0", "true": "false", "false": "true"}
@@ -71,6 +75,7 @@ def breaks(profile: Resolved, target: Target) -> dict[str, Break]:
             broken(rule.check_for(target.family), _fixes(rule, profile, target), profile.values),
             frozenset(
                 {
+                    rule.id,
                     *(other for other in settings if settings[other] & settings[rule.id]),
                     *_seen_by_people(rule, profile),
                 }
@@ -96,7 +101,7 @@ def why_left(rule: Rule, profile: Resolved, target: Target) -> str | None:
         return ELSEWHERE
     if not _fixes(rule, profile, target):
         return CARRIED
-    return _UNBREAKABLE.get(rule.id)
+    return (_NO_UNIT | _UNBREAKABLE if target.container else _UNBREAKABLE).get(rule.id)
 
 
 def _fixes(rule: Rule, profile: Resolved, target: Target) -> tuple[Fix, ...]:
@@ -108,8 +113,8 @@ def _settings(some: Iterable[Fix]) -> set[str]:
     return {
         f"{one.dropin} {one.key}" if isinstance(one, Entry) else f"{one.kind} {one.parameters}"
         for one in some
-        # many may put a file into one folder
-        if isinstance(one, Entry) or one.kind != "directory"
+        # many may put a file into one folder, and have the kernel load what is in it
+        if isinstance(one, Entry) or one.kind not in ("directory", LOADED_NOW.kind)
     }
 
 
@@ -194,6 +199,12 @@ def _(check: Accounts, some: tuple[Fix, ...], values: Values) -> str:
 
 
 @broken.register
+def _(check: AuditState, some: tuple[Fix, ...], values: Values) -> str:
+    """A rule that the kernel has not loaded, and will not before the next boot."""
+    return "echo '-w /etc/hostname -p wa -k proof' >/etc/audit/rules.d/90-proof.rules"
+
+
+@broken.register
 def _(check: Banner, some: tuple[Fix, ...], values: Values) -> str:
     return f"echo 'Debian GNU/Linux 12' >{check.path}"
 
@@ -211,6 +222,22 @@ def _(check: File, some: tuple[Fix, ...], values: Values) -> str:
 @broken.register
 def _(check: Logrotate, some: tuple[Fix, ...], values: Values) -> str:
     return f"sed -i 's/rotate .*/rotate 1/' {check.file}"
+
+
+@broken.register
+def _(check: Module, some: tuple[Fix, ...], values: Values) -> str:
+    """Nothing keeps it from being loaded; where this kernel has none of that name, another stands for it."""
+    path, lines = _lines(*_only(some))
+    have = (
+        f"modprobe -n {check.name} || {{ d=/lib/modules/$(uname -r); mkdir -p $d/updates; "
+        f"cp $d/kernel/net/sctp/sctp.ko $d/updates/{check.name}.ko; depmod; }}"
+    )
+    return f"grep -vxF {shlex.quote(lines[0])} {path} >/run/proof; cat /run/proof >{path}; {have}"
+
+
+def _only(some: Iterable[Fix]) -> tuple[str, dict[str, str]]:
+    (entry,) = (one for one in some if isinstance(one, Entry))
+    return entry.dropin, {entry.key: entry.value}
 
 
 @broken.register
@@ -238,7 +265,9 @@ def _(check: Pam, some: tuple[Fix, ...], values: Values) -> str:
 def _(check: Service, some: tuple[Fix, ...], values: Values) -> str:
     """What has to be on is turned off; what has to be off is turned on, an idle service if there is none."""
     if check.must == "be_on":
-        return f"systemctl disable --now {check.units[0]}"
+        unit = check.units[0]
+        # one that refuses to be stopped by hand ends by a signal
+        return f"systemctl disable {unit}; systemctl stop {unit} || systemctl kill --signal=TERM {unit}"
     name = next(unit for unit in check.units if unit.endswith(".service"))
     unit = f"/etc/systemd/system/{name}"
     make = f"systemctl cat {name} >/dev/null 2>&1 || printf {shlex.quote(_UNIT)} >{unit}"

@@ -85,11 +85,16 @@ class Lifecycle:
         return list(provision.preview(spec_file(self.network)).details)
 
     def playbook(
-        self, name: str, inventory: Path, *options: str, within: Sequence[str] = ()
+        self,
+        name: str,
+        inventory: Path,
+        *options: str,
+        within: Sequence[str] = (),
+        seconds: float = _QUICK_SECONDS,
     ) -> subprocess.CompletedProcess[str]:
         """Run a playbook by hand."""
         argv = [str(_BIN / "ansible-playbook"), "-i", str(inventory), f"playbooks/{name}.yml", *options]
-        return run([*within, *argv], _QUICK_SECONDS, {"ANSIBLE_NOCOLOR": "1"})
+        return run([*within, *argv], seconds, {"ANSIBLE_NOCOLOR": "1"})
 
     def is_whole(self) -> bool:
         """Return whether every node of the network runs."""

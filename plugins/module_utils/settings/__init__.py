@@ -15,6 +15,7 @@ from typing import Any
 from . import firewall, trial
 from .accounts import PasswordAge, ShellsRemoved
 from .attributes import Attributes
+from .audit import AuditLoaded
 from .base import MissingError, Result, Setting, SettingError
 from .files import Absent, Directory, File, Link
 from .options import Option
@@ -42,6 +43,7 @@ Item = dict[str, Any]
 KINDS: dict[str, type[Setting]] = {
     "absent": Absent,
     "attributes": Attributes,
+    "audit_loaded": AuditLoaded,
     "directory": Directory,
     "file": File,
     "group": Group,

@@ -12,7 +12,8 @@ from .files import rewrite
 
 @dataclass(frozen=True)
 class Option(Setting):
-    """``option``: a key of a file has this value; ``separator`` stands between them, a blank or ``=``.
+    """``option``: a key of a file has this value; ``separator`` stands between them, a blank, ``=``, or ``=``
+    between blanks.
 
     The last line that sets the key is changed, earlier ones go; without one, a line is added. Comments stay.
     """
@@ -29,8 +30,8 @@ class Option(Setting):
     def check(self) -> None:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", self.key) or re.search(r"[\n#]", self.value):
             raise SettingError(f"{self.path}: {self.key!r} = {self.value!r} is no option")
-        if self.separator not in (" ", "="):
-            raise SettingError(f"{self.path}: separator {self.separator!r}, allowed: a blank or =")
+        if self.separator not in (" ", "=", " = "):
+            raise SettingError(f"{self.path}: separator {self.separator!r}, allowed: a blank, =, ' = '")
 
     def apply(self, dry: bool, changed: frozenset[str]) -> Result:
         path = Path(self.path)
@@ -49,7 +50,7 @@ class Option(Setting):
     def _changed(self, lines: list[str]) -> str:
         mine = [number for number, line in enumerate(lines) if self._sets(line)]
         text = f"{self.key}{self.separator}{self.value}\n"
-        if len(mine) == 1 and self._value(lines[mine[0]]) == self.value:
+        if len(mine) == 1 and self._is_right(lines[mine[0]]):
             return "".join(lines)
         if not mine:
             if lines and not lines[-1].endswith("\n"):
@@ -61,6 +62,10 @@ class Option(Setting):
     def _sets(self, line: str) -> bool:
         between = r"\s+" if self.separator == " " else r"\s*="
         return re.match(rf"\s*{re.escape(self.key)}{between}", line) is not None
+
+    def _is_right(self, line: str) -> bool:
+        # whoever wants blanks around the sign may refuse a line that has none (auditd)
+        return self._value(line) == self.value and (self.separator != " = " or line.split()[1:2] == ["="])
 
     def _value(self, line: str) -> str:
         return line.strip()[len(self.key) :].strip().removeprefix("=").partition("#")[0].strip()

@@ -20,7 +20,7 @@ from provchain.baseline.resources.auditrules import (
     records,
     watches,
 )
-from provchain.baseline.resources.base import Entry, Fix, Listed, Resource, Target
+from provchain.baseline.resources.base import LOADED_NOW, Entry, Fix, Listed, Resource, Target
 from provchain.baseline.resources.machine import STRAY
 from provchain.baseline.values import Expect, Record, Values, words
 
@@ -105,7 +105,12 @@ class AuditRules(Resource):
         return lines
 
     def fixes(self, values: Values, target: Target) -> tuple[Fix, ...]:
-        return (Entry("audit_rules", self.key, "\n".join(self._lines(target.arch in X86))),)
+        return (Entry("audit_rules", self.key, "\n".join(self._lines(target.arch in X86))), *_load(target))
+
+
+def _load(target: Target) -> tuple[Fix, ...]:
+    """Return what brings the files' rules into the kernel, where it is the host's own."""
+    return () if target.container else (LOADED_NOW,)
 
 
 def _arches(x86: bool) -> tuple[str, ...]:
@@ -147,7 +152,7 @@ class AuditPrivileged(Resource):
             for path in words(values, self.programs)
             if not path.startswith(elsewhere)
         ]
-        return (Entry("audit_rules", "privileged", "\n".join(lines)),)
+        return (Entry("audit_rules", "privileged", "\n".join(lines)), *_load(target))
 
 
 class AuditControl(Resource):
@@ -169,7 +174,7 @@ class AuditControl(Resource):
     def fixes(self, values: Values, target: Target) -> tuple[Fix, ...]:
         """``-e`` goes to a file of its own, which is read last."""
         dropin = "audit_final" if self.word == "-e" else "audit_control"
-        return (Entry(dropin, self.word, self.expect.value(values) or ""),)
+        return (Entry(dropin, self.word, self.expect.value(values) or ""), *_load(target))
 
 
 Must = Literal["not_be_silenced", "be_loaded", "be_locked", "lose_nothing"]
@@ -200,6 +205,9 @@ class AuditState(Resource):
         if self.must == "be_locked":
             return judged(state.get("enabled") == "2", "enabled 2", f"enabled {state.get('enabled')}")
         return judged(state.get("lost") == "0", "lost 0", f"lost {state.get('lost')}")
+
+    def fixes(self, values: Values, target: Target) -> tuple[Fix, ...]:
+        return _load(target) if self.must in ("be_loaded", "be_locked") else ()
 
     def _loaded(self, facts: Facts) -> Observation:
         own = configured(facts).rules

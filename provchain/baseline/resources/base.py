@@ -75,6 +75,8 @@ class Step:
 
 
 Fix = Entry | Step
+LOADED_NOW = Step("audit_loaded", {})
+"""The kernel has the audit rules of the files, and the audit daemon its configuration."""
 
 
 class Resource(Record):

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from provchain.baseline.facts import Facts, Probe, file
 from provchain.baseline.observation import Observation, judged
-from provchain.baseline.resources.base import Entry, Fix, Resource, Target
+from provchain.baseline.resources.base import LOADED_NOW, Entry, Fix, Resource, Target
 from provchain.baseline.values import Expect, Plain, Values
 
 FLAG = "set"
@@ -36,7 +36,7 @@ class Source:
 
 
 SOURCES = {
-    "auditd": Source("/etc/audit/auditd.conf", hidden=True),
+    "auditd": Source("/etc/audit/auditd.conf", separator=" = ", hidden=True),
     "faillock": Source("/etc/security/faillock.conf"),
     "login_defs": Source("/etc/login.defs", separator=" "),
     "pwhistory": Source("/etc/security/pwhistory.conf"),
@@ -79,17 +79,27 @@ class Option(Resource):
 
     def fixes(self, values: Values, target: Target) -> tuple[Fix, ...]:
         value = self.expect.value(values)
-        return () if value is None else (Entry(self.of, self.key, value),)
+        if value is None:
+            return ()
+        entry = Entry(self.of, self.key, value)
+        # in a container there is no daemon that could read it
+        return (entry, LOADED_NOW) if self.of == "auditd" and not target.container else (entry,)
 
 
 @lru_cache(maxsize=32)  # of one host's, asked for by one rule after the other
 def read_options(text: str, separator: str) -> Mapping[str, str]:
-    """Return the options of a file by name; ``separator`` is ``=`` or a blank. Comments are left out."""
+    """Return the options of a file by name; comments are left out.
+
+    ``separator`` is ``=``, a blank, or ``=`` between blanks: auditd refuses a whole file for a line without
+    them, so that none of its options counts (audit 3.0.9, auditd-config.c, nv_split).
+    """
     options: dict[str, str] = {}
     for raw in text.splitlines():
         line = raw.partition("#")[0].strip()
         if not line:
             continue
+        if separator == " = " and line.split()[1:2] != ["="]:
+            return {}
         parts = line.split(None, 1) if separator == " " else [part.strip() for part in line.split("=", 1)]
         options[parts[0]] = parts[1].strip() if len(parts) > 1 else FLAG
     return options

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from provchain.baseline.judge import CARRIED
@@ -15,13 +17,15 @@ from tests.unit.baseline.casekit import STRICT
 
 LAB = Target("v1", "debian", True, frozenset({"validator"}), admins=("ops",))
 MACHINES = {
-    "audit-service", "kernel-aslr", "kernel-pointers", "kernel-log", "kernel-ptrace", "kernel-suid-dump",
-    "kernel-hardlinks", "kernel-symlinks", "kernel-bpf", "kernel-sysrq", "module-cramfs", "module-hfs",
-    "module-hfsplus", "module-jffs2", "module-udf", "module-usb-storage", "module-dccp", "module-sctp",
-    "module-rds", "module-tipc",
+    "audit-service", "audit-loaded", "audit-locked-now", "journal-audit", "kernel-aslr", "kernel-pointers",
+    "kernel-log", "kernel-ptrace", "kernel-suid-dump", "kernel-hardlinks", "kernel-symlinks", "kernel-bpf",
+    "kernel-sysrq", "module-cramfs", "module-hfs", "module-hfsplus", "module-jffs2", "module-udf",
+    "module-usb-storage", "module-dccp", "module-sctp", "module-rds", "module-tipc",
 }  # fmt: skip
 """Settings of the kernel and its audit, which a container shares with its machine."""
 UNBREAKABLE = {"audit-no-manual-stop", "ssh-public-key"}
+MACHINE = replace(LAB, container=False)
+UNBREAKABLE_ON_MACHINES = {"audit-locked-now", "ssh-public-key"}
 OTHER_ROLES = {
     "bastion": {"ssh-bastion-forwarding"},
     "logs": {"log-collected-files", "log-collected-folder", "logrotate-collected"},
@@ -37,6 +41,14 @@ def test_what_is_not_broken_is_known() -> None:
     assert {rule for rule, why in left.items() if why == breaks.ELSEWHERE} == OTHERS
     assert set(left) == MACHINES | OTHERS | UNBREAKABLE
     assert set(breaks.breaks(STRICT, LAB)) == fixed - set(left)
+
+
+def test_a_host_with_a_kernel_of_its_own_breaks_the_rest() -> None:
+    """One machine is emulated for it: only what no break could show is left."""
+    left = breaks.left(STRICT, MACHINE)
+    fixed = {rule.id for rule in STRICT.rules if rule.fix == "machine"}
+    assert {rule for rule in left if rule in fixed} == OTHERS | UNBREAKABLE_ON_MACHINES
+    assert set(breaks.breaks(STRICT, MACHINE)) >= MACHINES - UNBREAKABLE_ON_MACHINES
 
 
 def test_hosts_of_other_roles_break_what_is_their_own() -> None:
