@@ -19,7 +19,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from provchain.audit import looks, orders
+from provchain.audit import kept, looks, orders
 from provchain.audit.assessment import Assessment, read, schema
 from provchain.audit.connectors import CONNECTOR, WORDING
 from provchain.audit.drift import drift
@@ -27,7 +27,7 @@ from provchain.audit.enrol import script
 from provchain.audit.fleet import USER
 from provchain.audit.run import Order, audit
 from provchain.audit.subjects import everything
-from provchain.baseline.catalog import Catalog, Resolved, load, load_site
+from provchain.baseline.catalog import Catalog, Resolved, load_site
 from provchain.baseline.facts import Facts
 from provchain.baseline.resources import Target
 from provchain.cli import audit_evidence, report
@@ -265,7 +265,7 @@ def _catalog(profile: str) -> tuple[Catalog, Resolved]:
     """Return the catalog and a profile, by its id or from a site's own file."""
     path = Path(profile)
     own = [path] if path.suffix == ".yml" else []
-    catalog = load(sites=own)
+    catalog = kept.load(own)
     name = path.stem if own else profile
     if name not in catalog.profiles:
         raise typer.BadParameter(f"there is no profile {name}; there are: {', '.join(catalog.profiles)}")
