@@ -59,7 +59,11 @@ def _hours(facts: Facts, one: Found) -> int:
 
 # --- updates
 
-UPGRADE = command("/usr/bin/apt-get", "-s", "-q", "-o", "Debug::NoLocking=1", "dist-upgrade")
+UPGRADE = command(
+    "/usr/bin/apt-get", "-s", "-q", "-o", "Debug::NoLocking=1",
+    # else root's apt writes them anew where they are old
+    "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", "dist-upgrade",
+)  # fmt: skip
 LISTS = attributes("/var/lib/apt/lists/*")
 ADVISORIES = command("/usr/bin/dnf", "-q", "-C", "updateinfo", "list", "--security")
 METADATA = attributes("/var/cache/dnf/*.solv")
