@@ -240,6 +240,18 @@ def test_an_image_that_can_not_be_looked_into(tree: Path, spoil: str, reason: st
     assert (done.stdout, reason in done.stderr) == ("", True), done.stderr
 
 
+def test_no_mount_is_left_where_mounts_are_shared(tree: Path) -> None:
+    """As systemd has it on every machine: what is mounted in one world comes up in the others."""
+    argv = " ".join([sys.executable, "-I", "-m", "provchain.audit.become", f"@chroot/{tree}"])
+    mounts = "cut -d' ' -f3- /proc/self/mountinfo"
+    script = f"mount --make-rshared /; {mounts} >&2; echo 'echo $PWD' | {argv}; echo = >&2; {mounts} >&2"
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    before, after = done.stderr.split("=\n")
+    assert (done.stdout, after) == ("/\n", before)
+
+
 @pytest.mark.parametrize(("folder", "reason"), [("/nowhere", "No such file"), ("/..", "this machine itself")])
 def test_no_image_at_all(folder: str, reason: str) -> None:
     assert reason in ask(f"@chroot/{folder}", RELEASE).unreachable
