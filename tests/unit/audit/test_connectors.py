@@ -39,21 +39,18 @@ def ask(connector: str, *probes: Probe) -> Facts:
 # --- the command
 
 
-@pytest.mark.parametrize(
-    ("connector", "made"),
-    [
-        ("@local", REMOTE.split()),
-        ("@chroot//srv/images/base", ["chroot", "/srv/images/base", "sh", "-c", f"sh -c '{REMOTE}'"]),
-        ("@chroot/srv/x", ["chroot", "/srv/x", "sh", "-c", f"sh -c '{REMOTE}'"]),
-        ("@docker/web-1", ["docker", "exec", "-i", "web-1", "sh", "-c", f"sh -c '{REMOTE}'"]),
-        ("@podman/db.1", ["podman", "exec", "-i", "db.1", "sh", "-c", f"sh -c '{REMOTE}'"]),
-    ],
-)
-def test_the_command_is_as_the_library_has_it(connector: str, made: list[str]) -> None:
-    code = (
-        "import json, sys; from provchain.audit import become; print(json.dumps(become.command(sys.argv[1])))"
-    )
-    done = subprocess.run([sys.executable, "-c", code, connector], capture_output=True, text=True, check=True)
+def test_the_command_is_as_the_library_has_it() -> None:
+    inner = f"sh -c '{REMOTE}'"
+    made = {
+        "@local": REMOTE.split(),
+        "@chroot//srv/images/base": ["chroot", "/srv/images/base", "sh", "-c", inner],
+        "@chroot/srv/x": ["chroot", "/srv/x", "sh", "-c", inner],
+        "@docker/web-1": ["docker", "exec", "-i", "web-1", "sh", "-c", inner],
+        "@podman/db.1": ["podman", "exec", "-i", "db.1", "sh", "-c", inner],
+    }
+    code = "import json, sys; from provchain.audit.become import command as of\n"
+    code += "print(json.dumps({name: of(name) for name in sys.argv[1:]}))"
+    done = subprocess.run([sys.executable, "-c", code, *made], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == made
 
 
@@ -259,83 +256,76 @@ def test_no_image_at_all(folder: str, reason: str) -> None:
 
 # --- a container
 
-CLIENT = """\
-    #!/bin/bash
-    printf '%s\\n' "$#" "$@" >>"$(dirname "$0")/calls"
-    {answer}
-"""
-
 
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a ``docker`` and a ``podman`` that write down what they are asked."""
+    """The folder of a ``docker`` and a ``podman``, which are first on the path."""
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     return tmp_path
 
 
-def answering(client: Path, answer: str, name: str = "docker") -> None:
-    (client / name).write_text(textwrap.dedent(CLIENT).format(answer=answer))
+def answering(client: Path, answers: dict[str, str], name: str = "docker") -> None:
+    """Make a client that writes down what it is asked, and answers by the container's name."""
+    cases = "".join(f"{container})\n{answer}\n;;\n" for container, answer in answers.items())
+    write = 'printf \'%s\\n\' "$#" "$@" >>"$0.$3"'
+    (client / name).write_text(f'#!/bin/bash\n{write}\ncase "$3" in\n{cases}esac\n')
     (client / name).chmod(0o755)
+
+
+def asked(client: Path, container: str, name: str = "docker") -> list[str]:
+    """All that the client was asked of a container, a word each, after how many they are."""
+    return (client / f"{name}.{container}").read_text().splitlines()
 
 
 @pytest.mark.parametrize("name", ["docker", "podman"])
 def test_a_container_is_asked_once_and_nothing_else_is_done(client: Path, name: str) -> None:
-    answering(client, 'exec "${@:4}"', name)
+    answering(client, {"web": 'exec "${@:4}"'}, name)
     facts = ask(f"@{name}/web", RELEASE, CONTAINER, command("/usr/bin/id", "-u"))
     assert facts.unreachable == ""
     assert facts.outputs["run:/usr/bin/id -u"].text == "0\n"
-    calls = (client / "calls").read_text().splitlines()
-    assert calls == ["6", "exec", "-i", "web", "sh", "-c", f"sh -c '{REMOTE}'"]
+    assert asked(client, "web", name) == ["6", "exec", "-i", "web", "sh", "-c", f"sh -c '{REMOTE}'"]
 
 
-@pytest.mark.parametrize(
-    ("says", "reason"),
-    [
-        ("Error response from daemon: No such container: web", "No such container: web"),
-        ("Error response from daemon: container 1f is not running", "is not running"),
-        (
-            "Error response from daemon: Container 1f is paused, unpause the container before exec",
-            "is paused",
-        ),
-        ("sudo: a password is required", "a password is required"),
-    ],
-)
-def test_a_container_that_does_not_run_stays_so(client: Path, says: str, reason: str) -> None:
-    answering(client, f"echo '{says}' >&2; exit 1")
-    facts = ask("@docker/web", RELEASE)
-    assert reason in facts.unreachable
-    assert (client / "calls").read_text().splitlines()[:2] == ["6", "exec"]
-    assert (client / "calls").read_text().count("exec") == 1
+WRONG = {
+    "gone": ("echo 'Error response from daemon: No such container: gone' >&2; exit 1", "No such container"),
+    "stopped": ("echo 'Error response from daemon: container 1f is not running' >&2; exit 1", "not running"),
+    "paused": ("echo 'Error response from daemon: Container 1f is paused' >&2; exit 1", "is paused"),
+    "asks": ("echo 'sudo: a password is required' >&2; exit 1", "a password is required"),
+    "floods": ("exec cat /dev/zero", "it told more than is taken"),
+    "complains": ("exec cat /dev/zero >&2", "it told more than is taken"),
+    "raves": ("head -c 100000 /dev/urandom; head -c 100000 /dev/urandom >&2", ""),
+    "forges": ("printf '\\n00000000000000000000000000000000 b 0\\nlast\\n'", "last"),
+    "echoes": ("exec cat", "main </dev/null"),
+    "silent": ("exit 0", "it said nothing"),
+    "dies": ("kill -9 $$", "it said nothing"),
+}
 
 
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        ("exec cat /dev/zero", "it told more than is taken"),
-        ("exec cat /dev/zero >&2", "it told more than is taken"),
-        ("head -c 100000 /dev/urandom; head -c 100000 /dev/urandom >&2", ""),
-        ("printf '\\n00000000000000000000000000000000 b 0\\nlast\\n'", "last"),
-        ("exec cat", "main </dev/null"),
-        ("exit 0", "it said nothing"),
-        ("kill -9 $$", "it said nothing"),
-        ("trap '' TERM; sleep 99 & wait; sleep 99", "no answer within 2 s"),
-        ("exec 1>&- 2>&-; sleep 99", "no answer within 2 s"),
-    ],
-)
-def test_a_hostile_container_costs_only_itself(
-    client: Path, answer: str, reason: str, monkeypatch: pytest.MonkeyPatch
+def test_a_container_that_can_not_be_asked_costs_only_itself(
+    client: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ssh, "MOST_OUT", 1 << 20)
     monkeypatch.setattr(ssh, "MOST_ERR", 1 << 20)
+    answering(client, {"good": 'exec "${@:4}"', **{name: answer for name, (answer, _) in WRONG.items()}})
+    ways = [Connected(name, f"@docker/{name}") for name in ("good", *WRONG)]
+    facts = asyncio.run(ssh.ask_all(ways, looks.plan([RELEASE])))
+    assert facts["good"].unreachable == ""
+    for name, (_, reason) in WRONG.items():
+        assert facts[name].unreachable
+        assert reason in facts[name].unreachable
+        assert facts[name].outputs == {}
+        assert asked(client, name)[:4] == ["6", "exec", "-i", name], "it is neither started nor made"
+        assert len(asked(client, name)) == 7
+
+
+def test_a_container_that_never_ends_is_left(client: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssh, "TOTAL_SECONDS", 2)
-    answering(client, answer)
-    asked = looks.plan([RELEASE])
-    both = [Connected("bad", "@docker/bad"), Connected("me", "@local")]
-    facts = asyncio.run(ssh.ask_all(both, asked))
-    assert facts["me"].unreachable == ""
-    assert facts["bad"].unreachable
-    assert reason in facts["bad"].unreachable
-    assert facts["bad"].outputs == {}
+    answering(
+        client, {"deaf": "trap '' TERM; sleep 99 & wait; sleep 99", "mute": "exec 1>&- 2>&-; exec sleep 99"}
+    )
+    ways = [Connected(name, f"@docker/{name}") for name in ("deaf", "mute")]
+    facts = asyncio.run(ssh.ask_all(ways, looks.plan([RELEASE])))
+    assert {one.unreachable for one in facts.values()} == {"no answer within 2 s"}
 
 
 # --- what follows
