@@ -153,7 +153,11 @@ def _audit(network: str, hosts: list[Host], *options: str) -> dict[str, Any]:
     """Run the command once: seconds of wall clock, and of processor there and here."""
     argv = [PROVCHAIN, "audit", network, "--json", *options]
     before, used, began = [host.cpu() for host in hosts], _children(), time.monotonic()
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+    # where compiled modules are not kept, each run would compile them anew: no part of an audit
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        argv, cwd=ROOT, env=kept, capture_output=True, check=False, stdin=subprocess.DEVNULL
+    )
     wall = time.monotonic() - began
     there = sum(host.cpu() - was for host, was in zip(hosts, before, strict=True))
     told = json.loads(done.stdout)

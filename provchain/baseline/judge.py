@@ -72,10 +72,10 @@ def observe(rule: Rule, profile: Resolved, target: Target, facts: Facts) -> Obse
 
 def waived(results: Iterable[Result], waivers: Sequence[Waiver], today: date) -> tuple[Result, ...]:
     """Return the results with the waivers that are in force today, borne to the end of their last day."""
-    return tuple(
-        replace(result, waiver=next((one for one in waivers if _bears(one, result, today)), None))
-        for result in results
+    borne = (
+        (result, next((one for one in waivers if _bears(one, result, today)), None)) for result in results
     )
+    return tuple(result if waiver is None else replace(result, waiver=waiver) for result, waiver in borne)
 
 
 def _bears(waiver: Waiver, result: Result, today: date) -> bool:

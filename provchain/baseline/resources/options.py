@@ -118,6 +118,13 @@ class PamLine:
     arguments: tuple[str, ...]
 
 
+@lru_cache(maxsize=32)  # of one host's, asked for by one rule after the other
+def _entries(text: str) -> tuple[tuple[str, ...], ...]:
+    """Return the words of every line of a file of /etc/pam.d."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return tuple(tuple(_ENTRY.findall(line.partition("#")[0])) for line in lines)
+
+
 def stack(service: str, kind: str, texts: dict[str, str], depth: int = 8) -> list[PamLine]:
     """Return the modules of a service's stack of one type, with what it includes, as PAM loads it.
 
@@ -125,8 +132,7 @@ def stack(service: str, kind: str, texts: dict[str, str], depth: int = 8) -> lis
     """
     text = texts.get(f"/etc/pam.d/{service}", texts.get("/etc/pam.d/other", ""))
     lines: list[PamLine] = []
-    for raw in text.replace("\\\n", " ").splitlines():
-        words = _ENTRY.findall(raw.partition("#")[0])
+    for words in _entries(text):
         if len(words) == 2 and words[0] == "@include":
             lines += stack(words[1], kind, texts, depth - 1) if depth else []
         elif len(words) >= 3 and words[0].lstrip("-").lower() == kind:
@@ -134,5 +140,5 @@ def stack(service: str, kind: str, texts: dict[str, str], depth: int = 8) -> lis
                 lines += stack(words[2], kind, texts, depth - 1) if depth else []
             else:
                 module = words[2].rpartition("/")[2]
-                lines.append(PamLine(kind, words[1], module, tuple(words[3:])))
+                lines.append(PamLine(kind, words[1], module, words[3:]))
     return lines
