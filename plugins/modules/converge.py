@@ -16,10 +16,10 @@ options:
     description:
       - The settings, in order. C(kind) is one of
         C(file) (path, content or b64, mode, owner, group, validate),
-        C(directory) (path, mode, owner, group, only), C(link) (path, target), C(absent) (path),
-        C(group) (name), C(user) (name, home, shell, groups),
+        C(directory) (path, mode, owner, group, only), C(folder) (path), C(link) (path, target),
+        C(absent) (path), C(group) (name), C(user) (name, home, shell, groups),
         C(attributes) (path, most, owners, groups), C(option) (path, key, value, separator),
-        C(knob) (name, value), C(package) (name, file, content), C(packages_absent) (names),
+        C(knob) (name, value, fits), C(package) (name, file, content), C(packages_absent) (names),
         C(pam_profile) (name, arguments), C(password_age) (name, days), C(people) (name, groups, members),
         C(shells_removed) (names),
         C(unit) (name, restart_on, ready), C(units_off) (names), C(audit_loaded), C(units_reloaded) (paths).

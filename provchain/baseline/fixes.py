@@ -162,9 +162,6 @@ def _steps(fix: Entry | Step) -> Iterator[Step]:
     elif fix.dropin in EDITED:
         path, separator = EDITED[fix.dropin]
         yield Step("option", {"path": path, "separator": separator, "key": fix.key, "value": fix.value})
-    elif fix.dropin == "sysctl":
-        # the file counts from the next boot on
-        yield Step("knob", {"name": fix.key, "value": fix.value})
 
 
 def _dropin(name: str, lines: Mapping[str, tuple[str, Rule]]) -> list[Setting]:

@@ -196,3 +196,13 @@ def test_a_folder_may_hold_only_what_is_named(tmp_path: Path) -> None:
     assert converge([item], dry=False)[0][1].changed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pem", "backups", "sub"]
     assert not converge([item], dry=False)[0][1].changed
+
+
+def test_a_folder_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir(mode=0o750)
+    items = [{"kind": "folder", "path": str(tmp_path / name)} for name in ("there", "new")]
+    assert [result.changed for _, result in converge(items, dry=True)] == [False, True]
+    assert not (tmp_path / "new").exists()
+    converge(items, dry=False)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("there", "new")] == [0o750, 0o700]
+    assert not any(result.changed for _, result in converge(items, dry=False))

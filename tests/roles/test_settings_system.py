@@ -166,6 +166,13 @@ def test_a_kernel_parameter_is_put_right_and_back(knobs: Path, tmp_path: Path) -
     assert "/sbin/sysctl -q -w 'net.ipv4.tcp_rmem=4096 131072 6291456'" in script.read_text()
 
 
+def test_a_kernel_parameter_that_is_as_good_stays(knobs: Path) -> None:
+    """The kernel may take no other any more."""
+    item = {"kind": "knob", "name": "net.ipv4.tcp_rmem", "value": "1 2 3", "fits": ["4096 131072 6291456"]}
+    assert not converge([item], dry=False)[0][1].changed
+    assert (knobs / "tcp_rmem").read_text() == "4096\t131072\t6291456\n"
+
+
 def test_a_kernel_parameter_that_is_not_there_is_passed_over(knobs: Path) -> None:
     assert not converge([{"kind": "knob", "name": "net.ipv4.nosuch", "value": "1"}], dry=False)[0][1].changed
 

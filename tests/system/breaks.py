@@ -31,6 +31,8 @@ from provchain.baseline.values import Expect, Values, words
 
 PERSON = "proof"
 """The account with a password, whose ages are broken; the test makes it."""
+JOURNAL = "/var/backups/provchain/baseline"
+"""Where hardening keeps what it changed."""
 PERSONS = "a person mends it"
 ELSEWHERE = "it is about hosts of other roles"
 _NO_UNIT = {"audit-no-manual-stop": "the lab masks auditd, which its machine runs: there is no such unit"}
@@ -83,6 +85,18 @@ def breaks(profile: Resolved, target: Target) -> dict[str, Break]:
         )
         for rule in rules
     }
+
+
+def script(some: Mapping[str, Break]) -> str:
+    """Return what breaks rules one after the other; what hardening has kept so far is put aside before.
+
+    So that it keeps what is broken. Says the rule and the reason where a break fails, and then ends.
+    """
+    steps = [
+        f"sh -euc {shlex.quote(one.script)} >/run/said 2>&1 || {{ echo {rule}; cat /run/said; exit 1; }}"
+        for rule, one in some.items()
+    ]
+    return "\n".join([f"umask 022; mv {JOURNAL} {JOURNAL}-before", *steps])
 
 
 def left(profile: Resolved, target: Target) -> dict[str, str]:
@@ -201,7 +215,7 @@ def _(check: Accounts, some: tuple[Fix, ...], values: Values) -> str:
 @broken.register
 def _(check: AuditState, some: tuple[Fix, ...], values: Values) -> str:
     """A rule that the kernel has not loaded, and will not before the next boot."""
-    return "echo '-w /etc/hostname -p wa -k proof' >/etc/audit/rules.d/90-proof.rules"
+    return "umask 027; echo '-w /etc/hostname -p wa -k proof' >/etc/audit/rules.d/90-proof.rules"
 
 
 @broken.register
@@ -277,7 +291,8 @@ def _(check: Service, some: tuple[Fix, ...], values: Values) -> str:
 @broken.register
 def _(check: Sysctl, some: tuple[Fix, ...], values: Values) -> str:
     (entry,) = (one for one in some if isinstance(one, Entry))
-    return f"sysctl -qw {entry.key}={contradicted(entry, check.expect, values)}"
+    wrong = contradicted(entry, check.expect, values) or "0"
+    return f"sysctl -qw {entry.key}={wrong}"
 
 
 @broken.register

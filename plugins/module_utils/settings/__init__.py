@@ -17,7 +17,7 @@ from .accounts import PasswordAge, ShellsRemoved
 from .attributes import Attributes
 from .audit import AuditLoaded
 from .base import MissingError, Result, Setting, SettingError
-from .files import Absent, Directory, File, Link
+from .files import Absent, Directory, File, Folder, Link
 from .options import Option
 from .pam import PamProfile
 from .people import People
@@ -46,6 +46,7 @@ KINDS: dict[str, type[Setting]] = {
     "audit_loaded": AuditLoaded,
     "directory": Directory,
     "file": File,
+    "folder": Folder,
     "group": Group,
     "knob": Knob,
     "link": Link,

@@ -232,6 +232,25 @@ class Directory(Owned):
 
 
 @dataclass(frozen=True)
+class Folder(Setting):
+    """``folder``: a folder is there; one that is stays as it is, another is made for root alone."""
+
+    path: str
+
+    def apply(self, dry: bool, changed: frozenset[str]) -> Result:
+        path = Path(self.path)
+        if path.is_dir():
+            return Result()
+        if not dry:
+            path.mkdir(mode=0o700)
+            sync(path.parent)
+        return Result(True, actions=["created"])
+
+    def undo(self) -> Undo:
+        return Undo(commands=[["/bin/rmdir", "--ignore-fail-on-non-empty", self.path]])
+
+
+@dataclass(frozen=True)
 class Link(Setting):
     """``link``: a symbolic link to ``target``, replaced in one step."""
 

@@ -136,11 +136,13 @@ class PackagesAbsent(Setting):
 class Knob(Setting):
     """``knob``: a kernel parameter's value in force; one that this kernel doesn't have is passed over.
 
-    One that can't be written fails with its name.
+    One that can't be written fails with its name. A value in ``fits`` is as good and stays: some can't be
+    changed any more before the next boot (kernel.unprivileged_bpf_disabled 1).
     """
 
     name: str
     value: str
+    fits: list[str] = field(default_factory=list)
 
     @property
     def _path(self) -> Path:
@@ -160,7 +162,7 @@ class Knob(Setting):
         if not self.is_there:
             return result
         present = " ".join(self._path.read_text().split())
-        if present != self.value:
+        if present not in (self.value, *self.fits):
             result.note(f"{present} -> {self.value}")
             if not dry:
                 try:

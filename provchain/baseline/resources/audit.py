@@ -20,7 +20,7 @@ from provchain.baseline.resources.auditrules import (
     records,
     watches,
 )
-from provchain.baseline.resources.base import LOADED_NOW, Entry, Fix, Listed, Resource, Target
+from provchain.baseline.resources.base import LOADED_NOW, Entry, Fix, Listed, Resource, Step, Target
 from provchain.baseline.resources.machine import STRAY
 from provchain.baseline.values import Expect, Record, Values, words
 
@@ -105,7 +105,14 @@ class AuditRules(Resource):
         return lines
 
     def fixes(self, values: Values, target: Target) -> tuple[Fix, ...]:
-        return (Entry("audit_rules", self.key, "\n".join(self._lines(target.arch in X86))), *_load(target))
+        """The kernel takes no rule for a path in no folder, and none later where rules are locked."""
+        folders = dict.fromkeys(path.rpartition("/")[0] for path in self.paths)
+        made = [Step("folder", {"path": one}) for one in folders if one.startswith("/var/lib/")]
+        return (
+            Entry("audit_rules", self.key, "\n".join(self._lines(target.arch in X86))),
+            *made,
+            *_load(target),
+        )
 
 
 def _load(target: Target) -> tuple[Fix, ...]:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from provchain.baseline.facts import Facts, Probe, file
 from provchain.baseline.observation import Observation, judged, not_applicable
-from provchain.baseline.resources.base import Entry, Fix, Resource, Target
+from provchain.baseline.resources.base import Entry, Fix, Resource, Step, Target
 from provchain.baseline.values import Expect, Values
 
 _ALWAYS = file("/proc/sys/kernel/hostname")
@@ -48,4 +48,9 @@ class Sysctl(Resource):
     def fixes(self, values: Values, target: Target) -> tuple[Fix, ...]:
         if target.container and not self.name.startswith(_OWN):
             return ()
-        return (Entry("sysctl", self.name, self.expect.value(values) or ""),)
+        value = self.expect.value(values) or ""
+        others = list(self.expect.one_of or ())
+        # the file counts from the next boot on
+        return Entry("sysctl", self.name, value), Step(
+            "knob", {"name": self.name, "value": value, "fits": others}
+        )
