@@ -98,7 +98,7 @@ def officer(running: Lifecycle, tmp_path: Path) -> Iterator[Officer]:
     finally:
         life.down()
         life.forget()
-        (paths.home() / "audits" / "province.json").unlink(missing_ok=True)
+        (paths.home() / "audits" / f"{life.network}.json").unlink(missing_ok=True)
 
 
 def test_the_guide_leads_from_bare_hosts_to_a_signed_anchored_and_verified_report(officer: Officer) -> None:
@@ -146,9 +146,10 @@ def _enrol(officer: Officer) -> None:
         for there, (_, *here) in zip(places, pasted, strict=True)
         for said, meant in zip(there, here, strict=True)
     }
-    officer.write(
-        "fleet.yml", 1, **own, **{"/home/officer/.ssh/id_ed25519": str(officer.home / "id_ed25519")}
-    )
+    own["/home/officer/.ssh/id_ed25519"] = str(officer.home / "id_ed25519")
+    # what is remembered of a fleet of that name is not the tests'
+    own["fleet: province"] = f"fleet: {officer.life.network}"
+    officer.write("fleet.yml", 1, **own)
 
 
 def _take_back(officer: Officer) -> None:
