@@ -72,10 +72,12 @@ def observe(rule: Rule, profile: Resolved, target: Target, facts: Facts) -> Obse
 
 def waived(results: Iterable[Result], waivers: Sequence[Waiver], today: date) -> tuple[Result, ...]:
     """Return the results with the waivers that are in force today, borne to the end of their last day."""
-    borne = (
-        (result, next((one for one in waivers if _bears(one, result, today)), None)) for result in results
-    )
-    return tuple(result if waiver is None else replace(result, waiver=waiver) for result, waiver in borne)
+
+    def borne(result: Result) -> Result:
+        waiver = next((one for one in waivers if _bears(one, result, today)), None)
+        return replace(result, waiver=waiver) if waiver else result
+
+    return tuple(borne(result) for result in results)
 
 
 def _bears(waiver: Waiver, result: Result, today: date) -> bool:
