@@ -50,7 +50,10 @@ def again(
         if {name: sources.get(name) for name in mine} == mine and not _other_profiles(sources, mine):
             raise EvidenceError("the report names another catalog than the files that it was judged by")
         return f"catalog or profile of another version: {report.catalog[:16]}… there, {here[:16]}… here"
-    wrong = list(_differences(report, _judged(report, report.day, facts, catalog)))
+    same = _judged(report, report.day, facts, catalog)
+    wrong = list(_differences(report, same))
+    if not wrong and same.canonical() != report.canonical():
+        wrong = ["order: other than what follows"]
     if wrong:
         more = f"; and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
         raise EvidenceError(
@@ -116,8 +119,6 @@ def _differences(report: Assessment, same: Assessment) -> Iterator[str]:
             yield f"{name}: other than what follows"
     if report.day and abs((report.day - report.finished.date()).days) > _AWAY:
         yield f"day: {report.day}, though it ended on {report.finished:%Y-%m-%d}"
-    if report.canonical() != same.canonical():
-        yield "order: other than what follows"
 
 
 def _other(said: Mapping[str, _Judged], told: Mapping[str, _Judged]) -> Iterator[str]:
