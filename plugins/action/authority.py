@@ -1,4 +1,4 @@
-"""Sign a host's request with its organisation's authority, on the controller."""
+"""Have the organisations' authorities, and revoke what they issued, on the controller."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from provchain.errors import ProvchainError
-from provchain.pki import ALGORITHMS, Authority, Wanted
+from provchain.pki import ALGORITHMS, Authority
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
-    """``authority: {folder, organisations}`` gives the trust bundle; with ``request`` also a certificate.
+    """``authority: {folder, organisations}`` gives the trust bundle.
 
     ``algorithm`` is sm2, unless it says p256.
 
@@ -21,13 +21,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
     """
 
     _requires_connection = False
-    _VALID_ARGS = frozenset(
-        {"folder", "organisations", "request", "host", "organisation", "dns", "address", "days", "revoke"}
-        | {"algorithm"}
-    )
+    _VALID_ARGS = frozenset({"folder", "organisations", "algorithm", "revoke"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Make missing authorities (not in check mode) and issue what is asked for."""
+        """Make missing authorities (not in check mode)."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         given, folder = self._task.args, Path(self._task.args["folder"])
         try:
@@ -45,12 +42,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 return result | {"changed": len(present) < len(authorities), "trust": trust}
             new = [name for name, authority in authorities.items() if not authority.certificate.exists()]
             result |= {"changed": bool(new), "trust": {n: a.ensure() for n, a in authorities.items()}}
-            if given.get("request"):
-                wanted = Wanted(
-                    given["host"], given["organisation"], given["dns"], given["address"], int(given["days"])
-                )
-                certificate = authorities[given["organisation"]].issue(given["request"], wanted)
-                result |= {"changed": True, "certificate": certificate}
         except ProvchainError as error:
             return result | {"failed": True, "msg": "; ".join(error.lines())}
         return result

@@ -38,15 +38,19 @@ def problems(host: dict[str, Any], expect: dict[str, Any], before: float, after:
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
-    """``host_facts: {expect}``: facts as ``provchain_facts``; fails with every point that is otherwise."""
+    """``host_facts: {expect, packages}``: facts as ``provchain_facts``, with the builds of ``packages``.
 
-    _VALID_ARGS = frozenset({"expect"})
+    Fails with every point that is otherwise than expected.
+    """
+
+    _VALID_ARGS = frozenset({"expect", "packages"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module of the same name and judge its answer."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        asked = {"packages": self._task.args.get("packages", [])}
         before = time.time()
-        result |= self._execute_module(module_name="host_facts", module_args={}, task_vars=task_vars)
+        result |= self._execute_module(module_name="host_facts", module_args=asked, task_vars=task_vars)
         expect = self._task.args.get("expect")
         if expect and not result.get("failed"):
             found = problems(result["ansible_facts"]["provchain_facts"], expect, before, time.time())

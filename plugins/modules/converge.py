@@ -17,9 +17,10 @@ options:
       - The settings, in order. C(kind) is one of
         C(file) (path, content or b64, mode, owner, group, validate),
         C(directory) (path, mode, owner, group, only), C(folder) (path), C(link) (path, target),
-        C(absent) (path), C(group) (name), C(user) (name, home, shell, groups),
+        C(absent) (path), C(made) (path, command), C(group) (name), C(user) (name, home, shell, groups),
         C(attributes) (path, most, owners, groups), C(option) (path, key, value, separator),
-        C(knob) (name, value, fits), C(package) (name, file, content), C(packages_absent) (names),
+        C(knob) (name, value, fits), C(integrity_database) (path, config, folders),
+        C(package) (name, file, content), C(packages_absent) (names),
         C(pam_profile) (name, arguments), C(password_age) (name, days), C(people) (name, groups, members),
         C(shells_removed) (names),
         C(unit) (name, restart_on, ready), C(units_off) (names), C(audit_loaded), C(units_reloaded) (paths).
@@ -27,10 +28,6 @@ options:
     type: list
     elements: dict
     required: true
-  record:
-    description: Keep what is changed, so that M(unharden) can take it back.
-    type: bool
-    default: false
 author: provchain
 """
 EXAMPLES = """
@@ -51,19 +48,15 @@ left:
 """
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - Ansible wants its documentation first
-from ansible.module_utils.settings import JOURNAL, SettingError, converge, report  # noqa: E402
+from ansible.module_utils.settings import SettingError, converge, report  # noqa: E402
 
 
 def main() -> None:
     """Run as an Ansible module."""
-    options = {
-        "settings": {"type": "list", "elements": "dict", "required": True},
-        "record": {"type": "bool", "default": False},
-    }
+    options = {"settings": {"type": "list", "elements": "dict", "required": True}}
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
-    journal = JOURNAL if module.params["record"] else None
     try:
-        done = converge(module.params["settings"], module.check_mode, journal)
+        done = converge(module.params["settings"], module.check_mode)
     except (SettingError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=any(result.changed for _, result in done), **report(done))

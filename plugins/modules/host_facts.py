@@ -7,7 +7,8 @@ DOCUMENTATION = """
 module: host_facts
 short_description: What a host must have to carry a node
 description: Reads system, Python, OpenSSL, disk, clock and addresses in one round trip. Changes nothing.
-options: {}
+options:
+  packages: {description: Packages whose build is asked for., type: list, elements: str, default: []}
 author: provchain
 """
 EXAMPLES = """
@@ -39,10 +40,17 @@ def _output(*argv: str) -> str:
     return done.stdout.strip()
 
 
+def _build(package: str) -> str:
+    """Return the SHA-256 of a package's list of files and their digests, or nothing if it is not there."""
+    listed = Path("/var/lib/dpkg/info", f"{package}.md5sums")
+    return hashlib.sha256(listed.read_bytes()).hexdigest() if listed.is_file() else ""
+
+
 def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(
-        argument_spec={"expect": {"type": "dict", "default": {}}}, supports_check_mode=True
+        argument_spec={"packages": {"type": "list", "elements": "str", "default": []}},
+        supports_check_mode=True,
     )
     release = platform.freedesktop_os_release()
     links = json.loads(_output("ip", "-json", "address") or "[]")
@@ -59,6 +67,7 @@ def main() -> None:
         "disk_free_mib": shutil.disk_usage("/var").free // 2**20,
         "time": time.time(),
         "mtu": {a["local"]: link["mtu"] for link in links for a in link.get("addr_info", [])},
+        "packages": {name: _build(name) for name in module.params["packages"]},
         "network": marker.read_text().strip() if marker.exists() else "",
     }
     module.exit_json(changed=False, ansible_facts={"provchain_facts": host})

@@ -10,7 +10,7 @@ description:
   - Has the engine, or another program, make the key where there is none. It never leaves the host, and how it
     lies there is that program's affair.
   - If the certificate is missing, runs out soon, says another name or address, belongs to another key or to
-    another authority, returns a signing request.
+    another authority, returns a signing request. The action of the same name has it signed.
 options:
   directory: {description: The folder of tls.key and cert.pem., type: path, required: true}
   owner: {description: The user that reads the key., type: str, required: true}
@@ -30,6 +30,16 @@ options:
   renew_before_days: {description: Days left at which renewal is due., type: int, required: true}
   rotate: {description: Make a new key in any case., type: bool, default: false}
   certificate: {description: A certificate to install as PEM., type: str, default: ""}
+  before:
+    description: Settings as those of M(converge) that come first.
+    type: list
+    elements: dict
+    default: []
+  after:
+    description: Settings that come once the certificate is in place, such as the service that shows it.
+    type: list
+    elements: dict
+    default: []
 author: provchain
 """
 EXAMPLES = """
@@ -47,6 +57,8 @@ EXAMPLES = """
     address: "{{ address }}"
     authority: "{{ authority }}"
     renew_before_days: 30
+    authorities: "{{ folder }}"
+    days: 397
 """
 RETURN = """
 request:
@@ -57,15 +69,20 @@ reason:
   description: Why a certificate is due, empty if none is.
   returned: always
   type: str
+settings:
+  description: What the settings before and after did, as that of M(converge).
+  returned: always
+  type: dict
 """
 
 import subprocess  # noqa: E402 - Ansible wants its documentation first
 import tempfile  # noqa: E402
 from collections.abc import Mapping, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible.module_utils.settings.base import SettingError  # noqa: E402
+from ansible.module_utils.settings import SettingError, converge, report  # noqa: E402
 from ansible.module_utils.settings.files import write  # noqa: E402
 
 # SM2 signatures are made under an identity (GM/T 0009)
@@ -172,9 +189,22 @@ class Files:
         return left
 
 
+def keep(files: Files, given: dict[str, Any], dry: bool) -> tuple[bool, str, str]:
+    """Return whether key or certificate changed or would, the request if one is due, and why."""
+    if given["certificate"]:
+        files.install(given["certificate"])
+        return True, "", "installed"
+    reason = "a new key" if given["rotate"] or not files.key.exists() else files.due(given)
+    if dry:
+        return bool(reason) or files.following.exists(), "", reason
+    left = files.tidy()
+    return bool(reason) or left, files.ask(given) if reason else "", reason
+
+
 def main() -> None:
     """Run as an Ansible module."""
     text = {"type": "str", "required": True}
+    settings = {"type": "list", "elements": "dict", "default": []}
     options = {
         "directory": {"type": "path", "required": True},
         "owner": text,
@@ -188,22 +218,21 @@ def main() -> None:
         "renew_before_days": {"type": "int", "required": True},
         "rotate": {"type": "bool", "default": False},
         "certificate": {"type": "str", "default": ""},
+        "before": settings,
+        "after": settings,
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
-    given = module.params
-    files = Files(given["directory"], given["owner"], given["commands"])
+    given, dry = module.params, module.check_mode
     try:
-        if given["certificate"]:
-            files.install(given["certificate"])
-            module.exit_json(changed=True, request="", reason="installed")
-        reason = "a new key" if given["rotate"] or not files.key.exists() else files.due(given)
-        if module.check_mode:
-            module.exit_json(changed=bool(reason) or files.following.exists(), request="", reason=reason)
-        left = files.tidy()
-        request = files.ask(given) if reason else ""
+        done = converge(given["before"], dry)
+        files = Files(given["directory"], given["owner"], given["commands"])
+        changed, request, reason = keep(files, given, dry)
+        if not request:
+            done += converge(given["after"], dry)
     except (SettingError, OSError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(reason) or left, request=request, reason=reason)
+    changed |= any(result.changed for _, result in done)
+    module.exit_json(changed=changed, request=request, reason=reason, **report(done))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,11 @@ description:
 options:
   state: {description: Which of both., type: str, choices: [trial, confirmed], required: true}
   settings: {description: As those of M(converge)., type: list, elements: dict, default: []}
+  before:
+    description: Settings that come first and for good, as they lock nobody out; M(unharden) takes them back.
+    type: list
+    elements: dict
+    default: []
   revert_seconds: {description: How long a trial lasts., type: int, default: 60}
 author: provchain
 """
@@ -31,20 +36,25 @@ settings:
   description: What was done, or in a dry run would be, by kind and name of the settings that differ.
   returned: trial
   type: dict
+left:
+  description: What serves a rule and was left, with the reason, since it is not there.
+  returned: trial
+  type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - Ansible wants its documentation first
-from ansible.module_utils.settings import SettingError, converge, report, trial  # noqa: E402
+from ansible.module_utils.settings import JOURNAL, SettingError, converge, report, trial  # noqa: E402
 
 
 def _trial(module: AnsibleModule) -> None:
     settings = module.params["settings"]
-    foreseen = converge(settings, dry=True)
-    changed = any(result.changed for _, result in foreseen) or trial.pending()
-    done = foreseen
-    if changed and not module.check_mode:
+    first = converge(module.params["before"], module.check_mode, JOURNAL)
+    done = converge(settings, dry=True)
+    pending = any(result.changed for _, result in done) or trial.pending()
+    if pending and not module.check_mode:
         done = trial.begin(settings, module.params["revert_seconds"])
-    module.exit_json(changed=changed, pending=changed and not module.check_mode, **report(done))
+    changed = pending or any(result.changed for _, result in first)
+    module.exit_json(changed=changed, pending=pending and not module.check_mode, **report(first + done))
 
 
 def main() -> None:
@@ -52,6 +62,7 @@ def main() -> None:
     options = {
         "state": {"type": "str", "choices": ["trial", "confirmed"], "required": True},
         "settings": {"type": "list", "elements": "dict", "default": []},
+        "before": {"type": "list", "elements": "dict", "default": []},
         "revert_seconds": {"type": "int", "default": 60},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)

@@ -51,7 +51,7 @@ def variables(host: Host) -> dict[str, Any]:
         "provnode_signer": "signer" in host.roles,
         "provnode_consensus_key": "/keys/consensus.key",
         "provnode_rekeyed": False,
-        "provnode_next": {"stat": {"exists": False}},
+        "provnode_under_way": False,
         "provnode_next_key": "/keys/next.key",
         "provnode_data": "/data",
         "provnode_client_key": "/client/client.key",
@@ -213,7 +213,7 @@ def test_a_key_that_the_genesis_does_not_list_is_one_that_the_chain_lists_later(
     rekeyed: bool, under_way: bool, tmp_path: Path
 ) -> None:
     """Where none is to come, so that a node that has to begin at the genesis starts with it too."""
-    changed = {"provnode_rekeyed": rekeyed, "provnode_next": {"stat": {"exists": under_way}}}
+    changed = {"provnode_rekeyed": rekeyed, "provnode_under_way": under_way}
     path = tmp_path / "config.toml"
     path.write_text(render("provnode", "config.toml", HOSTS["v1"], **changed), encoding="utf-8")
     config = load_config(path)

@@ -17,7 +17,8 @@ from .accounts import PasswordAge, ShellsRemoved
 from .attributes import Attributes
 from .audit import AuditLoaded
 from .base import MissingError, Result, Setting, SettingError
-from .files import Absent, Directory, File, Folder, Link
+from .files import Absent, Directory, File, Folder, Link, Made
+from .integrity import IntegrityDatabase
 from .options import Option
 from .pam import PamProfile
 from .people import People
@@ -48,8 +49,10 @@ KINDS: dict[str, type[Setting]] = {
     "file": File,
     "folder": Folder,
     "group": Group,
+    "integrity_database": IntegrityDatabase,
     "knob": Knob,
     "link": Link,
+    "made": Made,
     "option": Option,
     "package": Package,
     "packages_absent": PackagesAbsent,

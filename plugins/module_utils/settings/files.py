@@ -292,3 +292,22 @@ class Absent(Setting):
             path.unlink()
             sync(path.parent)
         return Result(True, f"{path}\n", "", ["removed"])
+
+
+@dataclass(frozen=True)
+class Made(Setting):
+    """``made``: a file that a command makes where there is none; what it holds is nobody's business."""
+
+    path: str
+    command: list[str]
+
+    def apply(self, dry: bool, changed: frozenset[str]) -> Result:
+        path = Path(self.path)
+        if path.exists():
+            return Result()
+        if not dry:
+            run(*self.command)
+            if not path.is_file():
+                raise SettingError(f"{path}: its command ended, and it is not there")
+            sync(path.parent)
+        return Result(True, "", f"{path}\n", ["made"])
