@@ -26,7 +26,7 @@ TOOLS = (
     *("/bin/sh", "/bin/bash", "/bin/grep", "/bin/mount", "/usr/sbin/chroot"),
     *(
         f"/usr/bin/{name}"
-        for name in ("find", "getent", "head", "id", "mknod", "stat", "timeout", "touch", "uname")
+        for name in ("find", "getent", "head", "id", "mknod", "sleep", "stat", "timeout", "touch", "uname")
     ),
 )
 
@@ -202,6 +202,17 @@ def test_a_hostile_image_reaches_nothing(tree: Path) -> None:
             listener.accept()
     assert facts.unreachable == "worked:"
     assert picture(tree) == before
+
+
+def test_of_an_image_that_never_ends_nothing_goes_on(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh, "TOTAL_SECONDS", 2)
+    (tree / "bin/sh").unlink()
+    (tree / "bin/sh").write_text("#!/bin/bash\ntrap '' TERM INT HUP\nset -m\nsleep 99 & sleep 99\n")
+    (tree / "bin/sh").chmod(0o755)
+    assert ask(f"@chroot/{tree}", RELEASE).unreachable == "no answer within 2 s"
+    roots = [str(link.readlink()) for link in Path("/proc").glob("[0-9]*/root") if link.exists()]
+    assert len(roots) > 1
+    assert str(tree) not in roots
 
 
 def test_by_chroot_alone_it_would_reach_it(tree: Path) -> None:
