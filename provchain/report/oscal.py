@@ -78,6 +78,8 @@ def _selection(assessment: Assessment) -> dict[str, Any]:
 def _item(here: uuid.UUID, host: HostState) -> dict[str, Any]:
     props = [_prop("zone", host.zone or "none"), _prop("family", host.family or "unknown")]
     props.append(_prop("reached", "no" if host.unreachable else "yes"))
+    if host.described and host.described.connector:
+        props.append(_prop("connector", host.described.connector))
     return {"uuid": _id(here, "host", host.name), "description": host.name, "props": props}
 
 

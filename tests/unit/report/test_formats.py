@@ -18,7 +18,7 @@ from provchain.audit.assessment import Assessment
 from provchain.baseline.catalog import Catalog
 from provchain.baseline.facts import Facts
 from provchain.baseline.model import SiteFile, Text, Waiver
-from provchain.report import FORMATS, junit, oscal, table
+from provchain.report import FORMATS, junit, oscal, page, table
 from tests.unit.audit.auditkit import TODAY, assessed, host_facts, small_catalog
 
 SCHEMA = json.loads((Path(__file__).parent / "oscal-ar.schema.json").read_text(encoding="utf-8"))
@@ -54,6 +54,21 @@ def made(tmp_path: Path) -> tuple[Assessment, Catalog]:
 def test_the_same_audit_gives_the_same_bytes(made: tuple[Assessment, Catalog]) -> None:
     for text in FORMATS.values():
         assert text(*made) == text(*made)
+
+
+def test_page_and_oscal_tell_by_which_way_a_host_was_reached_without_ssh(
+    made: tuple[Assessment, Catalog],
+) -> None:
+    found, catalog = made
+    first, *others = found.hosts
+    assert first.described is not None
+    image = first.described.model_copy(update={"connector": "@chroot//srv/images/base"})
+    there = found.model_copy(update={"hosts": (first.model_copy(update={"described": image}), *others)})
+    assert "途径" not in page.text(found, catalog)
+    assert "<code>@chroot//srv/images/base</code>, 镜像，未运行" in page.text(there, catalog)
+    data = json.loads(oscal.text(there, catalog))
+    assert VALIDATOR.is_valid(data)
+    assert '"value":"@chroot//srv/images/base"' in json.dumps(data, separators=(",", ":"))
 
 
 def test_junit(made: tuple[Assessment, Catalog]) -> None:
