@@ -83,6 +83,7 @@ class Through:
 
     argv: tuple[str, ...]
     bastion: str
+    log: Log
 
     def command(self, target: str = "[%h]:%p") -> str:
         """Return the command that connects to a target, for ssh (its own words for it) or for a library."""
@@ -92,33 +93,48 @@ class Through:
 
 @dataclass
 class Bastions:
-    """One connection to each bastion that all hosts behind it share: a bastion takes few logins at a time."""
+    """One connection to each bastion that all hosts behind it share: a bastion takes few logins at a time.
+
+    A bastion that is asked itself is asked over it as well: it was opened for this audit, and its log tells
+    what the server offered.
+    """
 
     folder: Path
+    own: frozenset[tuple[Path, str]] = frozenset()
+    """The bastions, by configuration and alias."""
+    logs: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     doors: dict[tuple[Path, str], asyncio.Task[Through]] = field(default_factory=dict)
     processes: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     async def way(self, reach: Reach) -> Through | None:
         """Return the way to a host, or None where there is no bastion. Raises OSError with ssh's words."""
-        if not reach.bastion:
-            return None
-        key = (reach.config, reach.bastion)
+        return await self._door(reach, reach.bastion) if reach.bastion else None
+
+    async def inside(self, reach: Reach) -> Through | None:
+        """Return the connection to a bastion that is to be asked by the same account. Raises OSError."""
+        here = not reach.bastion and not reach.user and (reach.config, reach.name) in self.own
+        return await self._door(reach, reach.name) if here else None
+
+    async def _door(self, reach: Reach, bastion: str) -> Through:
+        key = (reach.config, bastion)
         if key not in self.doors:
-            socket = self.folder / str(len(self.doors))
-            self.doors[key] = asyncio.create_task(self._open(reach, socket))
+            self.doors[key] = asyncio.create_task(self._open(reach, bastion, len(self.doors)))
         return await asyncio.shield(self.doors[key])
 
-    async def _open(self, reach: Reach, socket: Path) -> Through:
-        control = (f"ControlPath={socket}", "ControlPersist=no")
-        process = await _start([*reach.argv(*control, "ControlMaster=yes"), "-N", "-T", reach.bastion])
+    async def _open(self, reach: Reach, bastion: str, number: int) -> Through:
+        socket = self.folder / str(number)
+        log = self.logs.enter_context(Log(self.folder / f"door-{number}"))
+        control = (f"ControlPath={socket}", "ControlPersist=no", "ControlMaster=yes")
+        options = [*reach.argv(*control, f"LogLevel={offers.LEVEL}"), "-E", str(log.path)]
+        process = await _start([*options, "-N", "-T", bastion])
         self.processes.append(process)
         until = time.monotonic() + CONNECT_SECONDS + 2
         while not os.path.exists(socket):  # noqa: ASYNC240, PTH110 - a look at a memory file system
             if process.returncode is not None or time.monotonic() > until:
-                said = await _words(process)
-                raise OSError(f"bastion {reach.bastion}: {said or 'no answer'}")
+                said = offers.fault(log.text()) or await _words(process)
+                raise OSError(f"bastion {bastion}: {said or 'no answer'}")
             await asyncio.sleep(0.005)
-        return Through(tuple(reach.argv(f"ControlPath={socket}")), reach.bastion)
+        return Through(tuple(reach.argv(f"ControlPath={socket}")), bastion, log)
 
     async def close(self) -> None:
         for door in self.doors.values():
@@ -126,13 +142,14 @@ class Bastions:
         await asyncio.gather(*self.doors.values(), return_exceptions=True)
         for process in self.processes:
             await _end(process)
+        self.logs.close()
 
 
 @contextlib.asynccontextmanager
-async def bastions() -> AsyncIterator[Bastions]:
+async def bastions(own: frozenset[tuple[Path, str]]) -> AsyncIterator[Bastions]:
     """Hold the connections to bastions while hosts are asked; they and their sockets end with it."""
     with tempfile.TemporaryDirectory(prefix="pc-") as folder:
-        held = Bastions(Path(folder))
+        held = Bastions(Path(folder), own)
         try:
             yield held
         finally:
@@ -187,9 +204,16 @@ async def ask(reach: Reach, asked: Sequence[looks.Look], log: Log, through: Thro
 
 
 async def answers(
-    argv: Sequence[str], asked: Sequence[looks.Look], log: Callable[[], str] = lambda: ""
+    argv: Sequence[str],
+    asked: Sequence[looks.Look],
+    log: Callable[[], str] = lambda: "",
+    *,
+    shared: bool = False,
 ) -> Facts:
-    """Return what the shell to which a command leads answers; ``log`` is ssh's, where it is that."""
+    """Return what the shell to which a command leads answers; ``log`` is ssh's, where it is that.
+
+    What went wrong, by a log that is ``shared``, may be another host's.
+    """
     nonce = secrets.token_hex(16)
     process = await _start(argv)
     late = False
@@ -209,8 +233,9 @@ async def answers(
     finally:
         await _end(process)
     told = log()
+    fault = "" if shared else f"\n{offers.fault(told)}"
     try:
-        outputs = answer.parse(asked, nonce, bytes(out), bytes(err) + f"\n{offers.fault(told)}".encode())
+        outputs = answer.parse(asked, nonce, bytes(out), bytes(err) + fault.encode())
     except answer.AnswerError as error:
         reason = f"no answer within {TOTAL_SECONDS} s" if late else str(error)
         return Facts({}, int(time.time()), reason)
@@ -237,6 +262,9 @@ async def ask_all(
             try:
                 if isinstance(reach, Connected):
                     facts = connectors.seen(reach.connector, await answers(reach.argv(), asked))
+                elif door := await held.inside(reach):
+                    argv = [*door.argv, "-T", "--", reach.name, looks.REMOTE]
+                    facts = await answers(argv, asked, door.log.text, shared=True)
                 else:
                     through = await held.way(reach)
                     with Log(held.folder / f"log-{number}") as log:
@@ -247,7 +275,8 @@ async def ask_all(
         told(reach.name, facts)
 
     later = asyncio.get_running_loop().call_later(_LOGIN_SECONDS, meanwhile)
-    async with bastions() as held, asyncio.TaskGroup() as group:
+    own = frozenset((one.config, one.bastion) for one in reaches if isinstance(one, Reach) and one.bastion)
+    async with bastions(own) as held, asyncio.TaskGroup() as group:
         for number, reach in enumerate(reaches):
             group.create_task(one(number, reach, held))
     later.cancel()

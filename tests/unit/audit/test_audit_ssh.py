@@ -137,7 +137,21 @@ def test_many_hosts_through_a_bastion_share_one_login(with_rights: Server) -> No
     assert {one.unreachable for one in facts.values()} == {""}
     assert {one.outputs["run:/usr/bin/id -u"].text for one in facts.values()} == {"1500\n"}
     logins = (with_rights.folder / "log").read_text().count("Accepted publickey") - before
-    assert logins == len(names) + 2, "each host, the bastion as a host, and one door for all"
+    assert logins == len(names) + 1, "each host, and one door for all, by which the bastion is asked as well"
+    alone = ask(door).external
+    assert {name for name in alone if name.startswith("ssh.")} >= {"ssh.kex", "ssh.auth", "ssh.version"}
+    assert facts["door"].external == alone, "the door's log tells as much as that of a connection of its own"
+
+
+def test_a_fault_in_a_log_that_hosts_share_is_not_put_down_to_one_of_them() -> None:
+    said = "channel 3: open failed: connect failed: No route to host"
+    reasons = {
+        shared: asyncio.run(
+            ssh.answers(["/bin/false"], ASKED, lambda: f"debug1: x\n{said}\n", shared=shared)
+        ).unreachable
+        for shared in (False, True)
+    }
+    assert reasons == {False: said, True: "it said nothing"}
 
 
 def test_dead_hosts_and_a_dead_bastion_cost_only_themselves(
