@@ -6,12 +6,14 @@ Accounts that a proof needs are made for it and removed again.
 from __future__ import annotations
 
 import shlex
+import signal
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from tests.host.network import Network, Result
+from tests.host.waiting import until
 
 pytestmark = pytest.mark.disruptive
 
@@ -90,26 +92,56 @@ def impatient(network: Network, victim: str) -> Iterator[None]:
     _shell(network, victim, f"cp -a /run/proof {PROFILE}")
 
 
+def _session(network: Network, victim: str, *command: str) -> subprocess.Popen[str]:
+    """Log in at a terminal, over a connection of its own."""
+    options = ("-o", "BatchMode=yes", "-o", "ControlPath=none", "-tt")
+    argv = ["ssh", "-F", str(network.ssh_config), *options, victim, *command]
+    return subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
 @pytest.mark.usefixtures("impatient")
 def test_an_idle_session_really_ends(network: Network, victim: str) -> None:
     """At a terminal, as an operator has one who went away: nothing is typed, and nothing is hung up."""
-    argv = [
-        "ssh",
-        "-F",
-        str(network.ssh_config),
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        "ControlPath=none",
-        "-tt",
-        victim,
-    ]
-    with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as session:
+    with _session(network, victim) as session:
         assert session.stdin is not None and session.stdout is not None
         try:
             session.wait(PATIENCE)
         finally:
             session.kill()
         assert "timed out waiting for input: auto-logout" in session.stdout.read()
+
+
+@pytest.fixture
+def alert(network: Network, victim: str) -> Iterator[None]:
+    """Have the SSH server ask for a sign of life each second, and give up after one that fails to come."""
+    path = "/etc/ssh/sshd_config.d/00-proof.conf"
+    asked = shlex.quote("ClientAliveInterval 1\nClientAliveCountMax 1\n")
+    done = _shell(network, victim, f"printf {asked} >{path} && sshd -t && systemctl reload ssh.service")
+    assert done.rc == 0, done.stderr
+    yield
+    _shell(network, victim, f"rm {path}; systemctl reload ssh.service")
+
+
+@pytest.mark.usefixtures("alert")
+def test_a_connection_that_nobody_answers_for_really_ends(network: Network, victim: str) -> None:
+    """The client is frozen: its machine still takes packets. One that answers stays, however idle it is."""
+    with (
+        _session(network, victim, "echo $$; exec sleep 600") as frozen,
+        _session(network, victim, "echo $$; exec sleep 600") as idle,
+    ):
+        try:
+            assert frozen.stdout is not None and idle.stdout is not None
+            gone, there = (int(one.stdout.readline()) for one in (frozen, idle) if one.stdout)
+            frozen.send_signal(signal.SIGSTOP)
+            until(
+                lambda: _shell(network, victim, f"kill -0 {gone}").rc,
+                bool,
+                "the end of a session whose client is frozen",
+                PATIENCE,
+            )
+            assert _shell(network, victim, f"kill -0 {there}").rc == 0
+        finally:
+            for session in (frozen, idle):
+                session.kill()

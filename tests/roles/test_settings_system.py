@@ -1,9 +1,7 @@
-"""Units, packages and kernel parameters, with systemd, dpkg and the kernel played by the tests."""
+"""Units and kernel parameters, with systemd and the kernel played by the tests."""
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,7 +19,7 @@ class FakeSystemd:
     ) -> None:
         self.verbs: list[str] = []
         self.starts, self.properties = starts, dict(properties)
-        monkeypatch.setattr(system, "_properties", lambda unit: dict(self.properties))
+        monkeypatch.setattr(system, "properties", lambda unit: dict(self.properties))
         monkeypatch.setattr(system, "run", self.run)
 
     def run(self, *argv: str, check: bool = True) -> None:
@@ -95,54 +93,6 @@ def test_a_dry_run_foresees_the_restart(tmp_path: Path, monkeypatch: pytest.Monk
     assert systemd.verbs == []
 
 
-class FakeDpkg:
-    """Answers for dpkg: what is installed, and a record of what was asked of it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *installed: str) -> None:
-        self.installed = set(installed)
-        self.asked: list[str] = []
-        monkeypatch.setattr(system, "run", self.run)
-
-    def run(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        if argv[0] == "dpkg-query":
-            rows = [f"{name}\tinstall ok installed\n" for name in argv[3:] if name in self.installed]
-            return subprocess.CompletedProcess(argv, 0, "".join(rows), "")
-        self.asked.append(" ".join(argv))
-        self.installed -= set(argv[2:])
-        return subprocess.CompletedProcess(argv, 0, "", "")
-
-
-def test_only_packages_that_are_there_are_purged(monkeypatch: pytest.MonkeyPatch) -> None:
-    dpkg = FakeDpkg(monkeypatch, "telnetd", "nis", "bash")
-    item = {"kind": "packages_absent", "names": ["telnetd", "nis", "rsh-server"]}
-    assert converge([item], dry=True)[0][1].before == "telnetd\nnis\n"
-    assert dpkg.asked == []
-    assert converge([item], dry=False)[0][1].changed
-    assert dpkg.asked == ["dpkg --purge telnetd nis"]
-    assert not converge([item], dry=False)[0][1].changed
-
-
-def test_another_build_of_the_same_version_replaces_the_one_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(system, "DPKG", tmp_path)
-    new, listed = b"0 opt/x/new\n", tmp_path / "x-1.md5sums"
-    content = hashlib.sha256(new).hexdigest()
-    item = {"kind": "package", "name": "x-1", "file": "/var/cache/x-1.deb", "content": content}
-    dpkg = FakeDpkg(monkeypatch)
-    assert converge([item], dry=False)[0][1].actions == ["installed"]
-    dpkg.installed.add("x-1")
-    listed.write_bytes(b"1 opt/x/old\n")
-    assert converge([item], dry=True)[0][1].actions == ["replaced by another build"]
-    assert converge([item], dry=False)[0][1].changed
-    assert dpkg.asked == ["dpkg --install /var/cache/x-1.deb"] * 2
-    listed.write_bytes(new)
-    assert not converge([item], dry=False)[0][1].changed
-    # unpacked by a run that was interrupted before the package was configured
-    dpkg.installed.clear()
-    assert converge([item], dry=False)[0][1].changed
-
-
 @pytest.fixture
 def knobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A kernel with two parameters."""
@@ -185,7 +135,7 @@ def test_units_that_are_on_are_turned_off_and_back(monkeypatch: pytest.MonkeyPat
         asked.append(" ".join(argv))
         states[argv[-1]] = {"UnitFileState": "disabled", "ActiveState": "inactive"}
 
-    monkeypatch.setattr(system, "_properties", lambda unit: states.get(unit, {}))
+    monkeypatch.setattr(system, "properties", lambda unit: states.get(unit, {}))
     monkeypatch.setattr(system, "run", run)
     item = {"kind": "units_off", "names": ["a.service", "b.socket", "c.service"]}
     assert converge([item], dry=True)[0][1].changed

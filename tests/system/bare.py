@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 import stat
 import subprocess
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -139,10 +141,10 @@ class Bare:
     def shell(self, host: str, script: str) -> str:
         """Run a script as root on a host and return what it said; AssertionError if it fails."""
         done = self.ssh(host, "sudo -n /bin/sh -euc " + shlex.quote(script))
-        assert done.returncode == 0, f"{host}: {done.stderr[-2000:]}"
+        assert done.returncode == 0, f"{host}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
         return done.stdout
 
-    def audit(self, *options: str) -> Audited:
+    def audit(self, *options: str, profile: str = RESOLVED.id) -> Audited:
         """Audit them by the command from the station in their management zone, as a stranger's fleet."""
         station = names.station_namespace(self.life.network)
         argv = [
@@ -150,7 +152,7 @@ class Bare:
             "--fleet",
             str(self.folder / "fleet.yml"),
             "--profile",
-            RESOLVED.id,
+            profile,
         ]
         argv += ["--site", str(spec_file("lab").with_name("baseline.yml")), "--json", *options]
         done = run(["nsenter", f"--net=/run/netns/{station}", *argv], _SECONDS)
@@ -167,6 +169,14 @@ class Bare:
         done = self.life.playbook(name, self.life.inventory, *options, seconds=seconds)
         assert done.returncode == 0, f"{name} failed:\n{done.stdout[-6000:]}{done.stderr[-2000:]}"
         return done.stdout
+
+    def with_profile(self, name: str) -> tuple[str, str]:
+        """Return the options that have a playbook take another profile than the description names."""
+        described = YAML(typ="safe").load(self.life.inventory)["all"]["vars"]["provchain"]
+        described["baseline"]["profile"] = name
+        path = self.folder / f"{name}.json"
+        path.write_text(json.dumps({"provchain": described}), encoding="utf-8")
+        return "-e", f"@{path}"
 
     def reboot(self, host: str) -> None:
         """Reboot a host from within, and wait for its sshd."""
@@ -203,6 +213,20 @@ class Bare:
     def forget(self) -> None:
         """Remove what the command remembers of its audits of them."""
         (paths.home() / "audits" / f"{self.life.network}.json").unlink(missing_ok=True)
+
+
+_RESULT = re.compile(r"^(?:ok|changed): \[([a-z0-9]+)\] => ?\n((?: {4}.*\n)+)", re.M)
+
+
+def told(log: str) -> dict[str, set[str]]:
+    """Return what a playbook that ran with -v did, or in check mode would do: by host, setting by setting."""
+    done: dict[str, set[str]] = {}
+    for host, text in _RESULT.findall(log):
+        result = YAML(typ="safe").load(textwrap.dedent(text))
+        actions = done.setdefault(host, set())
+        actions |= {f"{name}: {one}" for name, some in result.get("settings", {}).items() for one in some}
+        actions |= {f"{name} taken back" for name in result.get("undone", [])}
+    return done
 
 
 def _told(path: Path, name: str) -> tuple[Any, ...]:

@@ -39,7 +39,7 @@ _NO_UNIT = {"audit-no-manual-stop": "the lab masks auditd, which its machine run
 """What can't be broken in a container."""
 _UNBREAKABLE = {
     "audit-locked-now": "locked rules are unlocked by nothing but the next boot",
-    "ssh-public-key": "keys are the only way in: sshd refuses a configuration without any, which hides all",
+    "ssh-public-key": "keys are the only way in, so it is broken by itself, before a server reads it",
 }
 _OPPOSITES = {"yes": "no", "no": "yes", "0": "1", "1": "0", "true": "false", "false": "true"}
 _WRONG = {
@@ -97,6 +97,15 @@ def script(some: Mapping[str, Break]) -> str:
         for rule, one in some.items()
     ]
     return "\n".join([f"umask 022; mv {JOURNAL} {JOURNAL}-before", *steps])
+
+
+def no_keys() -> Break:
+    """Return the break of ssh-public-key: passwords come instead, as sshd refuses to go without either."""
+    path, (keys,) = _lines("sshd", {"pubkeyauthentication": "yes"})
+    _, (passwords,) = _lines("sshd", {"passwordauthentication": "no"})
+    instead = r"passwordauthentication yes\nauthenticationmethods password"
+    swap = f"s/^{keys}$/pubkeyauthentication no/; s/^{passwords}$/{instead}/"
+    return Break(f"sed -i '{swap}' {path}", frozenset({"ssh-public-key", "ssh-password-login"}))
 
 
 def left(profile: Resolved, target: Target) -> dict[str, str]:

@@ -11,6 +11,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +22,11 @@ from provchain.baseline.resources import Target
 from provchain.paths import REPOSITORY
 from tests.host.waiting import until
 from tests.system import breaks
-from tests.system.bare import BY_ITSELF, RESOLVED, Audited, Bare
+from tests.system.bare import BY_ITSELF, RESOLVED, Audited, Bare, told
 from tests.system.lifecycle import Lifecycle, recap
 from tests.system.other_means import BACK, KEEP, OTHER_MEANS
 
+MILDER = "mlps3"
 STOCK, OTHER = "v1", "a1"
 """A host that is brought back to what it was, and one that somebody else has hardened before."""
 UNDESCRIBED = {
@@ -36,15 +38,13 @@ DEPLOYED = {"integrity-database"}
 """What comes with what is to be remembered: playbooks/deploy.yml brings it."""
 KEPT = {"backup-timer", "backup-lately"}
 """The same, on hosts that have a ledger."""
-OTHERS = {"file-nftables", "time-config", "time-service", "rsyslog-service", "log-collected-folder"}
-"""Rules whose settings other roles of harden.yml see to as well, which unharden does not take back."""
+_ROLE = REPOSITORY / "roles" / "baseline"
+OTHERS = set(yaml.safe_load((_ROLE / "vars" / "main.yml").read_text("utf-8"))["baseline_kept"])
+"""Rules whose settings other roles of harden.yml see to, which unharden says and leaves."""
 OTHERS_FILES = re.compile(r"^etc/(nftables\.conf|chrony/|rc.\.d/.*chrony|systemd/system/.*(chrony|syslog))")
 """Theirs on the disk."""
-LOST = {rule.id for rule in RESOLVED.rules if rule.check.resource == "packages"}
-"""Packages that were removed: unharden says that a person has to install them again."""
 _LIMITS = ("--limit", STOCK, "--limit", OTHER)
 PATIENCE = 120
-_JOURNAL = "/var/backups/provchain/baseline"
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class Hardened:
     """STOCK and OTHER when it was taken back."""
     changed: Mapping[str, Mapping[str, tuple[Any, Any]]]
     """What was then otherwise on their disks than before it came."""
+    milder: Audited
+    """STOCK and OTHER by the milder profile, which hardened them first."""
+    foreseen: tuple[dict[str, set[str]], dict[str, set[str]]]
+    """What check mode told of both, bare and hardened: of hardening and of taking it back."""
+    done: tuple[dict[str, set[str]], dict[str, set[str]]]
 
 
 @pytest.fixture(scope="module")
@@ -87,18 +92,26 @@ def hardened(bare: Bare) -> Hardened:
     assert bare.each(bare.disk) == untouched, "an audit changed something"
     bare.shell(OTHER, "\n".join([KEEP, *OTHER_MEANS]))
     other = bare.audit("--limit", OTHER)
-    points = yaml.safe_load((REPOSITORY / "roles/baseline/tasks/main.yml").read_text("utf-8"))[0]["tags"]
-    pair = ("--limit", f"{STOCK},{OTHER}")
-    bare.play("harden", *pair, "--skip-tags", ",".join(points))
+    points = yaml.safe_load((_ROLE / "tasks" / "main.yml").read_text("utf-8"))[0]["tags"]
+    pair, milder = ("-v", "--limit", f"{STOCK},{OTHER}"), bare.with_profile(MILDER)
+    foreseen = told(bare.play("harden", *pair, *milder, "--check", "--diff"))
+    first = told(bare.play("harden", *pair, *milder, "--skip-tags", ",".join(points)))
     before, disks = bare.audit(*_LIMITS), {host: bare.disk(host) for host in (STOCK, OTHER)}
+    second = told(bare.play("harden", *pair, *milder))
+    by_milder = bare.audit(*_LIMITS, profile=MILDER)
     bare.play("harden")
     after = bare.audit()
-    bare.play("unharden", *pair)
+    foreseen_back = told(bare.play("unharden", *pair, "--check", "--diff"))
+    taken_back = told(bare.play("unharden", *pair))
     again = bare.audit(*_LIMITS)
     changed = {host: bare.changed(host, disk) for host, disk in disks.items()}
     bare.shell(OTHER, BACK)
     bare.play("harden", *pair)
-    return Hardened(bare, stock, other, before, after, again, changed)
+    done = {host: first[host] | second[host] for host in first}
+    return Hardened(
+        bare, stock, other, before, after, again, changed, by_milder,
+        (foreseen, foreseen_back), (done, taken_back),
+    )  # fmt: skip
 
 
 def test_a_stock_host_is_audited_as_it_is(hardened: Hardened) -> None:
@@ -131,6 +144,24 @@ def test_unharden_brings_hosts_back_to_what_they_were(hardened: Hardened) -> Non
     for host in (STOCK, OTHER):
         assert hardened.again.red(host) == hardened.before.red(host), host
     assert hardened.changed == {STOCK: {}, OTHER: {}}
+
+
+def test_each_profile_hardens_and_the_next_one_replaces_it(hardened: Hardened) -> None:
+    """What comes back is what was there before the first of them."""
+    for host in (STOCK, OTHER):
+        assert hardened.milder.red(host) == DEPLOYED | KEPT, host
+
+
+TWICE = {"attributes /home/*: /home/ops: ops ops 0755 -> ops ops 0750"}
+"""What check mode tells of two roles, and the first has mended for both when it is done."""
+
+
+def test_check_mode_tells_exactly_what_is_done(hardened: Hardened) -> None:
+    for twice, foreseen, done in zip((TWICE, set[str]()), hardened.foreseen, hardened.done, strict=True):
+        assert set(foreseen) == {STOCK, OTHER}
+        for host in done:
+            assert len(done[host]) > 80
+            assert foreseen[host] == done[host] | twice, host
 
 
 DEAF_SSHD = "/etc/ssh/sshd_config.d/00-proof.conf"
@@ -170,33 +201,94 @@ def _comes_back(bare: Bare, host: str, disk: Mapping[str, tuple[Any, ...]]) -> N
     until(lambda: bare.changed(host, disk), lambda one: not one, f"{host} as it was", PATIENCE)
 
 
+BACK_TO: dict[str, tuple[str, str]] = {
+    STOCK: (
+        "file /etc/ssh/sshd_config.d/05-provchain-baseline.conf",
+        "echo DenyUsers ops >/etc/ssh/sshd_config.d/05-provchain-baseline.conf",
+    ),
+    OTHER: ("pam_profile pwhistory", "echo account required pam_deny.so >/etc/pam.d/common-account"),
+}
+"""What would have been there before hardening, to lock operators out when it comes back."""
+
+
+def _locked_before(bare: Bare, host: str) -> None:
+    label, line = BACK_TO[host]
+    told = shlex.quote(f'"label": "{label}"')
+    bare.shell(
+        host,
+        f"r=$(grep -lF {told} {breaks.JOURNAL}/*/record.json); echo {shlex.quote(line)} >>${{r%/*}}/back.sh",
+    )
+
+
 def test_what_locks_operators_out_is_taken_back_by_the_host_itself(hardened: Hardened) -> None:
-    """By a timer where no fresh login confirms it in time, and by a reboot while it is on trial."""
-    bare, rebooted = hardened.bare, next(iter(TRIALS))
-    locked = {"plain": [], "access": "{{ proof_trials[inventory_hostname] }}"}
+    """By a timer where no fresh login confirms it in time, and by a reboot while it is on trial.
+
+    So is hardening, and so is taking it back.
+    """
+    bare, rebooted = hardened.bare, (next(iter(TRIALS)), STOCK)
+    seconds = {host: NEVER if host in rebooted else SOON for host in bare.hosts}
     told = {
         "proof_trials": TRIALS,
-        "baseline_settings": locked,
-        "baseline_revert_seconds": f"{{{{ {NEVER} if inventory_hostname == '{rebooted}' else {SOON} }}}}",
+        "proof_seconds": seconds,
+        "baseline_settings": {"plain": [], "access": "{{ proof_trials[inventory_hostname] }}"},
+        "baseline_revert_seconds": "{{ proof_seconds[inventory_hostname] }}",
     }
     filtered = {"host_firewall_rules": DEAF, "host_firewall_revert_seconds": SOON}
+    again = {name: told[name] for name in ("proof_seconds", "baseline_revert_seconds")}
+    login = "Become root over a fresh connection"
     rules = bare.shell(FILTERED, "nft --stateless list ruleset")
-    before = {host: bare.disk(host) for host in (*TRIALS, FILTERED)}
-    for hosts, variables, task in (
-        (tuple(TRIALS), told, "Become root over a fresh connection"),
-        ((FILTERED,), filtered, "Reach the host by a fresh connection"),
-    ):
-        options = ("--limit", ",".join(hosts), "-e", json.dumps(variables))
-        done = bare.life.playbook("harden", bare.life.inventory, *options)
-        assert done.returncode != 0
-        last = done.stdout.split("TASK [")[-1]
-        assert task in last, done.stdout[-3000:]
-        assert [host for host in hosts if f"fatal: [{host} -> localhost]: FAILED!" not in last] == [], last
-    assert not _may_log_in(bare, rebooted), "it was not locked out"
-    bare.reboot(rebooted)
+    before = {host: bare.disk(host) for host in (*TRIALS, FILTERED, *BACK_TO)}
+    bare.each(lambda host: _locked_before(bare, host), BACK_TO)
+    plays: tuple[tuple[str, tuple[str, ...], Mapping[str, Any], str], ...] = (
+        ("harden", tuple(TRIALS), told, login),
+        ("harden", (FILTERED,), filtered, "Reach the host by a fresh connection"),
+        ("unharden", tuple(BACK_TO), again, login),
+    )
+    with ThreadPoolExecutor(max_workers=len(plays)) as pool:
+        for failed in [pool.submit(_fails, bare, *play) for play in plays]:
+            failed.result()
+    for host in rebooted:
+        assert not _may_log_in(bare, host), f"{host}: nobody was locked out"
+    bare.each(bare.reboot, rebooted)
     for host, disk in before.items():
         _comes_back(bare, host, disk)
     assert bare.shell(FILTERED, "nft --stateless list ruleset") == rules
+
+
+def _fails(bare: Bare, name: str, hosts: tuple[str, ...], variables: Mapping[str, Any], task: str) -> None:
+    """Run a playbook that locks everybody out of these hosts: it has to find that out by this task."""
+    options = ("--limit", ",".join(hosts), "-e", json.dumps(variables))
+    done = bare.life.playbook(name, bare.life.inventory, *options)
+    assert done.returncode != 0
+    last = done.stdout.split("TASK [")[-1]
+    assert task in last, done.stdout[-3000:]
+    assert [host for host in hosts if f"fatal: [{host} -> localhost]: FAILED!" not in last] == [], last
+
+
+def test_rules_and_control_points_can_be_chosen(hardened: Hardened) -> None:
+    """One rule goes and its neighbours in the same file stay; its control point brings it again.
+
+    With it comes the one that is broken by itself (``breaks.no_keys``).
+    """
+    bare, usual = hardened.bare, hardened.after.red(STOCK)
+    one = ("-v", "--limit", STOCK)
+    for name in ("harden", "unharden"):
+        wrong = bare.life.playbook(name, bare.life.inventory, *one, *_only("ssh-max-trees"))
+        assert wrong.returncode != 0
+        assert "the catalog has no rule ssh-max-trees" in wrong.stdout
+    bare.play("unharden", *one, *_only("ssh-max-tries", "packages-scanners"))
+    assert bare.audit("--limit", STOCK).red(STOCK) == usual | {"ssh-max-tries"}
+    no_keys = breaks.no_keys()
+    bare.shell(STOCK, no_keys.script)
+    assert bare.audit("--limit", STOCK).red(STOCK) == usual | {"ssh-max-tries"} | no_keys.red
+    again = told(bare.play("harden", *one, "--tags", "8.1.4.1"))
+    drop_in = "/etc/ssh/sshd_config.d/05-provchain-baseline.conf"
+    assert again == {STOCK: {f"file {drop_in}: replaced", "unit ssh.service: restart"}}
+    assert bare.audit("--limit", STOCK).red(STOCK) == usual
+
+
+def _only(*rules: str) -> tuple[str, str]:
+    return "-e", json.dumps({"baseline_rules": rules})
 
 
 def _target(bare: Bare, host: str) -> Target:
@@ -227,7 +319,8 @@ def test_each_rule_is_broken_found_fixed_and_taken_back(
     everything = {rule for host in bare.hosts for rule in breaks.breaks(RESOLVED, _target(bare, host))}
     assert {rule for one in broken.values() for rule in one} == everything
     red = {host: {rule for one in some.values() for rule in one.red} for host, some in broken.items()}
-    bare.each(lambda host: _break(bare, host, broken[host]))
+    restart = "\nsystemctl restart ssh.service"
+    bare.each(lambda host: bare.shell(host, breaks.script(broken[host]) + restart))
     disks = {host: bare.disk(host) for host in bare.hosts}
     found = bare.audit()
     usual = {host: hardened.after.red(host) for host in bare.hosts}
@@ -241,19 +334,8 @@ def test_each_rule_is_broken_found_fixed_and_taken_back(
 
     bare.play("unharden")
     again = bare.audit()
-    back = {host: red[host] - LOST - OTHERS | usual[host] for host in red}
+    back = {host: red[host] - OTHERS | usual[host] for host in red}
     assert {host: again.red(host) for host in bare.hosts} == back
     for host, disk in disks.items():
         changed = bare.changed(host, disk)
         assert {name: two for name, two in changed.items() if not OTHERS_FILES.search(name)} == {}, host
-
-
-def _break(bare: Bare, host: str, some: Mapping[str, breaks.Break]) -> None:
-    """Break rules one after the other; what hardening kept so far is put aside: it is to keep this."""
-    steps = [
-        f"sh -euc {shlex.quote(one.script)} >/run/said 2>&1 || {{ echo {rule}; cat /run/said; }}"
-        for rule, one in some.items()
-    ]
-    script = [f"umask 022; mv {_JOURNAL} {_JOURNAL}-before", *steps, "systemctl restart ssh.service"]
-    said = bare.shell(host, "\n".join(script))
-    assert said == "", f"{host}: {said}"

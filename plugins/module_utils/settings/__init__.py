@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import firewall, trial
+from . import firewall, trial, undo
 from .accounts import PasswordAge, ShellsRemoved
 from .attributes import Attributes
 from .audit import AuditLoaded
@@ -20,10 +20,11 @@ from .base import MissingError, Result, Setting, SettingError
 from .files import Absent, Directory, File, Folder, Link, Made
 from .integrity import IntegrityDatabase
 from .options import Option
+from .packages import Package, PackagesAbsent
 from .pam import PamProfile
 from .people import People
-from .system import Group, Knob, Package, PackagesAbsent, Unit, UnitsOff, UnitsReloaded, User
-from .undo import JOURNAL, keep, unharden
+from .system import Group, Knob, Unit, UnitsOff, UnitsReloaded, User
+from .undo import JOURNAL, durable, find, keep, serve
 
 __all__ = [
     "JOURNAL",
@@ -34,10 +35,11 @@ __all__ = [
     "SettingError",
     "converge",
     "firewall",
+    "label",
     "parse",
     "report",
     "trial",
-    "unharden",
+    "undo",
 ]
 
 Item = dict[str, Any]
@@ -115,6 +117,12 @@ def _words(wanted: object) -> str:
     return "text by name" if wanted == dict[str, str] else "text"
 
 
+def label(item: Item) -> str:
+    """Return what a setting is called in results and records: its kind and name; raises SettingError."""
+    (setting,) = parse([item])
+    return f"{item['kind']} {setting.label}"
+
+
 def converge(
     items: list[Item],
     dry: bool,
@@ -123,25 +131,58 @@ def converge(
 ) -> list[tuple[str, Result]]:
     """Apply all settings in order and return what each did, under its kind and label.
 
-    The whole list is checked before anything is changed. With a ``journal``, what a setting is about to
-    change is kept there first, under the ``rules`` that the item names, and ``recorded`` is called.
-    What serves rules only is left where its object is missing: ``Result.left`` says so.
+    The whole list is checked before anything is changed. With a ``journal``, what settings are about to
+    change is kept there first, under the ``rules`` that the items name, and ``recorded`` is called: of all
+    settings before the first of them changes anything, as one can change what another is about (a kernel
+    parameter those of interfaces). What serves rules only is left where its object is missing:
+    ``Result.left`` says so.
     """
+    settings = [(f"{item['kind']} {one.label}", one) for item, one in zip(items, parse(items), strict=True)]
+    if journal is None or dry:
+        return _apply(items, settings, dry)
+    foreseen = _apply(items, settings, dry=True)
+    serve(journal, {name: item for item, (name, _) in zip(items, settings, strict=True)})
+    if not any(result.changed for _, result in foreseen):
+        return foreseen
+    knobs = {name: one.undo() for name, one in settings if isinstance(one, Knob) and one.is_there}
+    for item, (name, setting), (_, result) in zip(items, settings, foreseen, strict=True):
+        if result.changed:
+            keep(journal, name, item, setting.undo())
+    durable(journal)
+    recorded()
+
+    def late(item: Item, name: str, setting: Setting) -> None:
+        # one that something before it has made necessary: a parameter is to be what it was before that
+        if find(journal, name) is None:
+            keep(journal, name, item, knobs.get(name) or setting.undo())
+            durable(journal)
+            recorded()
+
+    return _apply(items, settings, dry=False, late=late)
+
+
+def _apply(
+    items: list[Item],
+    settings: list[tuple[str, Setting]],
+    dry: bool,
+    late: Callable[[Item, str, Setting], None] | None = None,
+) -> list[tuple[str, Result]]:
+    """Apply settings; ``late`` is called before one changes something."""
     changed: set[str] = set()
     done: list[tuple[str, Result]] = []
-    settings = [(f"{item['kind']} {one.label}", one) for item, one in zip(items, parse(items), strict=True)]
-    # one parameter changes others (forwarding those of interfaces), so what they were is looked at first
-    knobs = {name: one.undo() for name, one in settings if isinstance(one, Knob) and one.is_there}
     for item, (name, setting) in zip(items, settings, strict=True):
         try:
-            if journal is not None and not dry and setting.apply(True, frozenset(changed)).changed:
-                keep(journal, name, item.get("rules", []), knobs.get(name) or setting.undo())
-                recorded()
-            result = setting.apply(dry, frozenset(changed))
+            result = setting.apply(dry or late is not None, frozenset(changed))
+            if late is not None and result.changed:
+                late(item, name, setting)
+                result = setting.apply(False, frozenset(changed))
         except MissingError as error:
-            if not item.get("rules"):
+            if item.get("rules"):
+                result = Result(left=str(error))
+            elif dry and error.foreseen:
+                result = error.foreseen
+            else:
                 raise
-            result = Result(left=str(error))
         if result.changed:
             changed.add(setting.label)
         done.append((name, result))

@@ -38,6 +38,10 @@ class ShellsRemoved(Setting):
     def undo(self) -> Undo:
         return Undo(commands=[["usermod", "--shell", one.pw_shell, one.pw_name] for one in self._able()])
 
+    def redo(self) -> Undo:
+        there = [one for one in pwd.getpwall() if one.pw_name in self.names]
+        return Undo(commands=[["usermod", "--shell", one.pw_shell, one.pw_name] for one in there])
+
 
 @dataclass(frozen=True)
 class PasswordAge(Setting):
@@ -57,16 +61,17 @@ class PasswordAge(Setting):
         if self.name not in _AGES or not re.fullmatch(r"[0-9]{1,5}", self.days):
             raise SettingError(f"password_age {self.name} {self.days}: -m, -M or -W and days are needed")
 
-    def _wrong(self) -> list[tuple[str, str]]:
-        wrong, limit = [], int(self.days)
-        for line in run("getent", "shadow").stdout.splitlines():
-            row = line.split(":")
-            if len(row) != 9 or not row[1] or row[1][0] in "*!":
-                continue
-            age = int(row[_AGES[self.name]] or -1)
-            if not (1 <= age <= limit if self.name == "-M" else age >= limit):
-                wrong.append((row[0], str(age)))
-        return wrong
+    def _present(self) -> list[tuple[str, int]]:
+        """Return the accounts with a password, with the age that is set."""
+        rows = [line.split(":") for line in run("getent", "shadow").stdout.splitlines()]
+        able = [row for row in rows if len(row) == 9 and row[1] and row[1][0] not in "*!"]
+        return [(row[0], int(row[_AGES[self.name]] or -1)) for row in able]
+
+    def _wrong(self) -> list[tuple[str, int]]:
+        limit = int(self.days)
+        if self.name == "-M":
+            return [(name, age) for name, age in self._present() if not 1 <= age <= limit]
+        return [(name, age) for name, age in self._present() if age < limit]
 
     def apply(self, dry: bool, changed: frozenset[str]) -> Result:
         result = Result()
@@ -77,4 +82,7 @@ class PasswordAge(Setting):
         return result
 
     def undo(self) -> Undo:
-        return Undo(commands=[["chage", self.name, age, name] for name, age in self._wrong()])
+        return Undo(commands=[["chage", self.name, str(age), name] for name, age in self._wrong()])
+
+    def redo(self) -> Undo:
+        return Undo(commands=[["chage", self.name, str(age), name] for name, age in self._present()])

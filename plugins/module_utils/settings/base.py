@@ -13,7 +13,14 @@ class SettingError(Exception):
 
 
 class MissingError(SettingError):
-    """What a setting is about is not there, a package that is not installed for instance."""
+    """What a setting is about is not there, a package that is not installed for instance.
+
+    ``foreseen`` is what a dry run tells where an earlier step of the real run may bring it.
+    """
+
+    def __init__(self, message: str, foreseen: Result | None = None) -> None:
+        super().__init__(message)
+        self.foreseen = foreseen
 
 
 @dataclass
@@ -35,11 +42,11 @@ class Result:
 
 @dataclass
 class Undo:
-    """What a setting is about to change: files by path, commands that restore, and what can't be restored."""
+    """What a setting is about to change: files by path, packages by name, and commands that restore."""
 
     paths: list[str] = field(default_factory=list)
+    packages: list[str] = field(default_factory=list)
     commands: list[list[str]] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,12 @@ class Setting:
         raise NotImplementedError
 
     def undo(self) -> Undo:
-        """Return what brings back what is there now."""
-        return Undo()
+        """Return what brings back what is there now; raises SettingError where nothing can."""
+        raise SettingError(f"{self.label}: a change of this kind can't be taken back, so it is not recorded")
+
+    def redo(self) -> Undo:
+        """Return what brings it back as it is now, once an earlier change of it has been taken back."""
+        return self.undo()
 
 
 def run(*argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -73,6 +84,16 @@ def run(*argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         words = (done.stderr.strip() or done.stdout.strip())[-500:]
         raise SettingError(f"{' '.join(argv)}: exit code {done.returncode}: {words}")
     return done
+
+
+SINCE = "ActiveEnterTimestampMonotonic"
+
+
+def properties(unit: str) -> dict[str, str]:
+    """Return what systemd says of a unit, also of one that is not there."""
+    names = f"LoadState,ActiveState,UnitFileState,RefuseManualStop,{SINCE}"
+    shown = run("systemctl", "show", unit, f"--property={names}", check=False).stdout
+    return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
 
 
 def sync(folder: Path) -> None:

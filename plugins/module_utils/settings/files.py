@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import glob
 import grp
 import os
 import pwd
@@ -18,6 +19,8 @@ from .base import Result, Setting, SettingError, Undo, run, sync
 
 BACKUPS = Path("/var/backups/provchain")
 _TEXT_LIMIT = 65_536
+_NEW = ".provchain"
+"""How the name of a file ends that is not in its place yet; a run that was killed may leave one."""
 _MODE = re.compile(r"0[0-7]{3,4}")
 
 
@@ -37,7 +40,9 @@ def write(
     Owner and mode are set through the open file, so that nobody who may write in the folder can have
     them set on another file by a link.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.*{_NEW}"):
+        stale.unlink()
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_NEW)
     try:
         with os.fdopen(handle, "wb") as sink:
             sink.write(content)
@@ -140,7 +145,7 @@ class File(Owned):
         if path.is_dir() and not path.is_symlink():
             raise SettingError(f"{path}: is a folder, not a file")
         result.note("replaced" if path.exists() or path.is_symlink() else "created")
-        result.before, result.after = _text(present or b""), _text(content)
+        result.before, result.after = shown(present or b""), shown(content)
         if dry:
             self._accept_copy(content)
             return result
@@ -178,7 +183,8 @@ def rewrite(path: Path, content: bytes) -> None:
     write(path, content, f"{stat.S_IMODE(found.st_mode):04o}", *names(found), lambda name: None)
 
 
-def _text(content: bytes) -> str:
+def shown(content: bytes) -> str:
+    """Return a file's content as Ansible shows it."""
     return content[:_TEXT_LIMIT].decode(errors="replace")
 
 
@@ -221,7 +227,7 @@ class Directory(Owned):
         if not os.path.lexists(self.path):
             return Undo(commands=[["/bin/rmdir", "--ignore-fail-on-non-empty", self.path]])
         owner, group, mode = _attributes(Path(self.path).lstat())
-        return Undo(commands=[["/bin/chown", f"{owner}:{group}", self.path], ["/bin/chmod", mode, self.path]])
+        return Undo(commands=[["/usr/bin/install", "-d", "-o", owner, "-g", group, "-m", mode, self.path]])
 
     def _remove_others(self, path: Path, result: Result, dry: bool) -> None:
         for other in sorted(path.iterdir()) if self.only is not None else ():

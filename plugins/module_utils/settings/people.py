@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .base import Result, Setting, SettingError, Undo, run, sync
+from .base import Result, Setting, SettingError, run, sync
 from .files import BACKUPS
 
 MARK = "managed by provchain"
@@ -72,9 +72,6 @@ class People(Setting):
         """Return who else is in one of the groups, by group."""
         found = {one.gr_name: one.gr_mem for one in grp.getgrall() if one.gr_name in self.groups}
         return [(group, name) for group in found for name in found[group] if name not in known]
-
-    def undo(self) -> Undo:
-        return Undo(lost=["accounts of people that were made or removed: their list is the description's"])
 
 
 def _groups(name: str) -> set[str]:

@@ -1,9 +1,8 @@
-"""Accounts, packages, kernel parameters and systemd units."""
+"""Accounts, kernel parameters and systemd units."""
 
 from __future__ import annotations
 
 import grp
-import hashlib
 import os
 import pwd
 import re
@@ -11,11 +10,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .base import MissingError, Result, Setting, SettingError, Undo, run
+from .base import SINCE, MissingError, Result, Setting, SettingError, Undo, properties, run
 
 SYSCTL = Path("/proc/sys")
-_SINCE = "ActiveEnterTimestampMonotonic"
-DPKG = Path("/var/lib/dpkg/info")
+# one that nobody may stop by hand is ended by a signal
+_STOP = 'systemctl stop "$1" || systemctl kill --signal=TERM "$1"'
 _KNOB = re.compile(r"[a-z0-9_]+(\.[a-zA-Z0-9_-]+)+")
 
 
@@ -73,63 +72,6 @@ class User(Setting):
         except KeyError:
             # a dry run may not have made it
             return False
-
-
-def _installed(*names: str) -> list[str]:
-    shown = run("dpkg-query", "-W", "-f=${Package}\t${Status}\n", *names, check=False).stdout
-    rows = (line.split("\t") for line in shown.splitlines())
-    return [package for package, status in rows if status == "install ok installed"]
-
-
-@dataclass(frozen=True)
-class Package(Setting):
-    """``package``: a Debian package, installed from a local file unless this very build is there already.
-
-    ``content`` is the SHA-256 of its list of files and their digests, as dpkg keeps it.
-    """
-
-    name: str
-    file: str
-    content: str
-
-    def apply(self, dry: bool, changed: frozenset[str]) -> Result:
-        present = _installed(self.name)
-        if present and self._listed() == self.content:
-            return Result()
-        if not dry:
-            run("dpkg", "--install", self.file)
-        return Result(True, actions=["replaced by another build" if present else "installed"])
-
-    def _listed(self) -> str:
-        listed = DPKG / f"{self.name}.md5sums"
-        return hashlib.sha256(listed.read_bytes()).hexdigest() if listed.is_file() else ""
-
-
-@dataclass(frozen=True)
-class PackagesAbsent(Setting):
-    """``packages_absent``: none of these packages, nor their configuration.
-
-    A package that another one needs is refused by dpkg: what else would go is for a person to decide.
-    """
-
-    names: list[str]
-
-    @property
-    def label(self) -> str:
-        return " ".join(self.names)
-
-    def apply(self, dry: bool, changed: frozenset[str]) -> Result:
-        present = _installed(*self.names)
-        if not present:
-            return Result()
-        if not dry:
-            run("dpkg", "--purge", *present)
-        return Result(True, "".join(f"{name}\n" for name in present), "", ["purged"])
-
-    def undo(self) -> Undo:
-        return Undo(
-            lost=[f"package {name} was removed: install it again" for name in _installed(*self.names)]
-        )
 
 
 @dataclass(frozen=True)
@@ -190,7 +132,7 @@ class UnitsOff(Setting):
 
     def _on(self) -> list[tuple[str, bool, bool]]:
         """Return the units that are on, with whether they start at boot and whether they run."""
-        found = {name: _properties(name) for name in self.names}
+        found = {name: properties(name) for name in self.names}
         states = [
             (
                 name,
@@ -230,9 +172,9 @@ class Unit(Setting):
     ready: list[str] = field(default_factory=list)
 
     def apply(self, dry: bool, changed: frozenset[str]) -> Result:
-        found, result = _properties(self.name), Result()
-        if found.get("LoadState") == "not-found" and not dry:
-            raise MissingError(f"{self.name}: no such unit")
+        found, result = properties(self.name), Result()
+        if found.get("LoadState") == "not-found":
+            raise MissingError(f"{self.name}: no such unit", Result(True, actions=["enabled", "start"]))
         if found.get("UnitFileState") not in ("enabled", "static"):
             result.note("enabled")
         verb = ""
@@ -250,7 +192,7 @@ class Unit(Setting):
             run("systemctl", "enable", self.name)
         if verb:
             self._turn(verb, found)
-            state = _properties(self.name).get("ActiveState")
+            state = properties(self.name).get("ActiveState")
             # a start that a condition of the unit forbids ends with exit code 0
             if state != "active":
                 raise SettingError(
@@ -268,17 +210,19 @@ class Unit(Setting):
         run("systemctl", "kill", "--signal=TERM", self.name)
         for _ in range(100):
             time.sleep(0.1)
-            again = _properties(self.name)
-            if again.get("ActiveState") == "active" and again.get(_SINCE) != found.get(_SINCE):
+            again = properties(self.name)
+            if again.get("ActiveState") == "active" and again.get(SINCE) != found.get(SINCE):
                 return
 
     def undo(self) -> Undo:
-        found = _properties(self.name)
+        found = properties(self.name)
         undo = Undo(commands=[["/bin/systemctl", "daemon-reload"]])
         if found.get("UnitFileState") not in ("enabled", "static"):
             undo.commands.append(["/bin/systemctl", "disable", self.name])
-        verb = "try-restart" if found.get("ActiveState") == "active" else "stop"
-        undo.commands.append(["/bin/systemctl", verb, self.name])
+        if found.get("ActiveState") == "active":
+            undo.commands.append(["/bin/systemctl", "try-restart", self.name])
+        else:
+            undo.commands.append(["/bin/sh", "-c", _STOP, "sh", self.name])
         return undo
 
 
@@ -304,17 +248,11 @@ class UnitsReloaded(Setting):
         return Undo(commands=[["/bin/systemctl", "daemon-reload"]])
 
 
-def _properties(unit: str) -> dict[str, str]:
-    names = f"LoadState,ActiveState,UnitFileState,RefuseManualStop,{_SINCE}"
-    shown = run("systemctl", "show", unit, f"--property={names}", check=False).stdout
-    return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-
-
-def _stale(properties: dict[str, str], paths: list[str]) -> bool:
+def _stale(found: dict[str, str], paths: list[str]) -> bool:
     """Tell whether one of the files is newer than the running unit.
 
     So a restart that was due when a run was interrupted is made up for by the next one.
     """
     booted = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
-    started = booted + int(properties.get(_SINCE) or 0) / 1_000_000
+    started = booted + int(found.get(SINCE) or 0) / 1_000_000
     return any(Path(path).lstat().st_mtime > started for path in paths if os.path.lexists(path))
