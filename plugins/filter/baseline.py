@@ -25,10 +25,12 @@ def baseline_settings(
     rules: Iterable[str] = (),
     points: Iterable[str] = (),
     without: Iterable[str] = (),
+    beside: Iterable[str] = (),
 ) -> dict[str, list[dict[str, Any]]]:
     """Return a host's settings for the module ``converge``: ``plain`` ones, and ``access`` ones for a trial.
 
     ``rules`` and ``points`` (control points such as ``8.1.4.1``) limit it to some rules; empty means all.
+    ``beside`` are rules that were applied before and stay: their lines in files that rules share.
     """
     try:
         resolved = _catalog().profiles[profile]
@@ -51,7 +53,7 @@ def baseline_settings(
     target = Target(
         host["name"], family, facts["container"], frozenset(host["roles"]), arch=facts["architecture"]
     )
-    settings = fixes.plan(resolved, target, chosen)
+    settings = fixes.plan(resolved, target, chosen, beside)
     return {
         name: [{**one.item(), "rules": list(one.rules)} for one in settings if one.access == access]
         for name, access in (("plain", False), ("access", True))

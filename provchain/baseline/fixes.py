@@ -122,15 +122,20 @@ RESTARTS = {
 """The unit that a drop-in belongs to, and the file whose change restarts it."""
 
 
-def plan(profile: Resolved, target: Target, only: Iterable[str] | None = None) -> tuple[Setting, ...]:
+def plan(
+    profile: Resolved, target: Target, only: Iterable[str] | None = None, beside: Iterable[str] = ()
+) -> tuple[Setting, ...]:
     """Return the settings that make the profile's rules pass on a host; ``only`` limits it to some rules.
 
+    ``beside`` are rules that were applied before: in a file that they share with those, their lines stay.
     Where two rules give one line different values, the later rule in the catalog's order counts.
     """
+    limit, stay = (None if only is None else frozenset(only)), frozenset(beside)
+    touched: set[str] = set()
     chosen = [
         rule
         for rule in profile.rules
-        if rule.fix == "machine" and applies(rule, target) and (only is None or rule.id in only)
+        if rule.fix == "machine" and applies(rule, target) and (limit is None or rule.id in {*limit, *stay})
     ]
     shared: dict[str, dict[str, tuple[str, Rule]]] = {}
     steps: dict[str, tuple[Step, list[Rule]]] = {}
@@ -138,9 +143,13 @@ def plan(profile: Resolved, target: Target, only: Iterable[str] | None = None) -
         for fix in rule.check_for(target.family).fixes(profile.values, target):
             if isinstance(fix, Entry) and fix.dropin not in EDITED:
                 shared.setdefault(fix.dropin, {})[fix.key] = (fix.value, rule)
+            if limit is not None and rule.id not in limit:
+                continue
+            if isinstance(fix, Entry):
+                touched.add(fix.dropin)
             for step in _steps(fix):
                 steps.setdefault(repr((step.kind, step.parameters)), (step, []))[1].append(rule)
-    settings = [one for name, lines in shared.items() for one in _dropin(name, lines)]
+    settings = [one for name, lines in shared.items() if name in touched for one in _dropin(name, lines)]
     settings += [_setting(fix.kind, fix.parameters, rules) for fix, rules in steps.values()]
     units = [
         one

@@ -11,7 +11,7 @@ import settings
 import yaml
 from ansible.errors import AnsibleFilterError
 
-from provchain.baseline import catalog
+from provchain.baseline import catalog, fixes
 from provchain.paths import REPOSITORY, spec_file
 from provchain.spec import load
 
@@ -68,5 +68,22 @@ def test_it_can_be_limited(planned: Callable[..., dict[str, list[dict[str, Any]]
     assert "ssh-max-tries" in point
     assert "file-passwd" not in point
     assert rules(without=["ssh-max-tries"]) == rules() - {"ssh-max-tries"}
+
+    def sshd(**limits: list[str]) -> list[str]:
+        """Return the options that it writes."""
+        items = planned(host, FACTS, "mlps3", **limits)["access"]
+        return [
+            line.split()[0]
+            for item in items
+            if item.get("path") == fixes.SSHD
+            for line in item["content"].splitlines()[1:]
+        ]
+
+    assert sshd(rules=["ssh-max-tries"]) == ["maxauthtries"]
+    # what was applied before stays in the file, and nothing else of it is done again
+    applied = ["ssh-root-login", "password-length"]
+    assert sorted(sshd(rules=["ssh-max-tries"], beside=applied)) == ["maxauthtries", "permitrootlogin"]
+    assert rules(rules=["ssh-max-tries"], beside=applied) == {"ssh-max-tries", "ssh-root-login"}
+    assert sshd(without=["ssh-max-tries"], beside=["ssh-max-tries"]) == sshd()
     with pytest.raises(AnsibleFilterError, match="no rule ssh-max-trees"):
         rules(rules=["ssh-max-trees"])
