@@ -26,11 +26,13 @@ def baseline_settings(
     points: Iterable[str] = (),
     without: Iterable[str] = (),
     beside: Iterable[str] = (),
+    applied: Iterable[str] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Return a host's settings for the module ``converge``: ``plain`` ones, and ``access`` ones for a trial.
 
     ``rules`` and ``points`` (control points such as ``8.1.4.1``) limit it to some rules; empty means all.
-    ``beside`` are rules that were applied before and stay: their lines in files that rules share.
+    ``beside`` are rules that were applied before and stay: their lines in files that rules share. ``applied``
+    limits it to rules that a host has recorded; one that has since left the catalog has nothing to set.
     """
     try:
         resolved = _catalog().profiles[profile]
@@ -38,6 +40,7 @@ def baseline_settings(
         raise AnsibleFilterError(f"profile {profile!r}; there are {', '.join(_catalog().profiles)}") from None
     except DocumentError as error:
         raise AnsibleFilterError("\n".join(error.lines())) from error
+    known = None if applied is None else set(applied)
     wanted, left, near = set(rules), set(without), tuple(f"22239.{point}." for point in points)
     unknown = sorted((wanted | left) - set(_catalog().rules))
     if unknown:
@@ -46,6 +49,7 @@ def baseline_settings(
         rule.id
         for rule in resolved.rules
         if (not wanted or rule.id in wanted)
+        and (known is None or rule.id in known)
         and (not near or any(clause.startswith(near) for clause in rule.clauses))
         and rule.id not in left
     }

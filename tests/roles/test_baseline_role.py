@@ -84,6 +84,9 @@ def test_it_can_be_limited(planned: Callable[..., dict[str, list[dict[str, Any]]
     applied = ["ssh-root-login", "password-length"]
     assert sorted(sshd(rules=["ssh-max-tries"], beside=applied)) == ["maxauthtries", "permitrootlogin"]
     assert rules(rules=["ssh-max-tries"], beside=applied) == {"ssh-max-tries", "ssh-root-login"}
+    # a host remembers rules that the catalog has no more
+    assert sshd(applied=["ssh-max-tries", "ssh-of-old"]) == ["maxauthtries"]
+    assert rules(applied=["ssh-of-old"]) == rules(applied=[]) == set()
     assert sshd(without=["ssh-max-tries"], beside=["ssh-max-tries"]) == sshd()
     with pytest.raises(AnsibleFilterError, match="no rule ssh-max-trees"):
         rules(rules=["ssh-max-trees"])
