@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from provchain.audit.assessment import Assessment, ClauseChange, ClauseResult, Drift, FactMark, Place, sm3
 from provchain.baseline.observation import Verdict
@@ -62,6 +62,14 @@ def _clauses(old: Assessment, new: Assessment) -> Iterator[ClauseChange]:
             yield ClauseChange(
                 control=one.control, kind=one.kind, object=one.object, before=was, now=one.verdict
             )
+
+
+def alike(changes: Iterable[ClauseChange]) -> list[list[ClauseChange]]:
+    """Return the changes of clauses by what changed, whatever the object."""
+    groups: dict[tuple[str, str, Verdict, Verdict], list[ClauseChange]] = {}
+    for one in changes:
+        groups.setdefault((one.control, one.kind, one.before, one.now), []).append(one)
+    return list(groups.values())
 
 
 def _about(clause: ClauseResult) -> tuple[str, str, str]:

@@ -101,7 +101,8 @@ def run(
         if since := before():
             found = found.model_copy(update={"since": drift(since[0], found, since[1])})
         text = found.canonical()
-        if not found.limited:  # an audit that was limited is compared, and not kept
+        # one that was limited, or saw nothing, is compared and not kept
+        if not found.limited and not all(host.unreachable for host in found.hosts):
             orders.remember(found.network, text)
         if output is not None:
             _write(found, order, seen, output)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from provchain.audit.assessment import Assessment, Drift, RuleResult
+from provchain.audit.drift import alike
 from provchain.baseline.catalog import Catalog, Resolved
 from provchain.baseline.model import Rule
 from provchain.baseline.observation import Verdict
@@ -96,8 +97,9 @@ def drift_lines(found: Drift, new: Assessment) -> list[str]:
     ]
     lines += [f"new host  {name}" for name in found.came] + [f"host gone  {name}" for name in found.gone]
     lines += [
-        f"clause  {' '.join([one.control, one.object]).strip()}: {one.before.zh} → {one.now.zh}"
-        for one in found.clauses
+        f"clause  {' '.join([some[0].control, *(one.object for one in some)]).strip()}: "
+        f"{some[0].before.zh} → {some[0].now.zh}"
+        for some in alike(found.clauses)
     ]
     lines += [f"changed  {host}: {', '.join(names)}" for host, names in found.facts.items()]
     lines += [f"threshold changed  {name}" for name in found.thresholds]

@@ -18,7 +18,16 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from provchain.audit.assessment import Assessment, ClauseResult, Drift, HostState, Place, RuleResult
+from provchain.audit.assessment import (
+    Assessment,
+    ClauseChange,
+    ClauseResult,
+    Drift,
+    HostState,
+    Place,
+    RuleResult,
+)
+from provchain.audit.drift import alike
 from provchain.baseline import judge
 from provchain.baseline.catalog import Catalog
 from provchain.baseline.model import Control, ControlFile, Rule, Text
@@ -149,6 +158,8 @@ class Since:
     drift: Drift
     other_catalog: bool
     rules: tuple[Changed, ...]
+    clauses: tuple[tuple[ClauseChange, tuple[str, ...]], ...]
+    """A change of a clause, and all objects on which it is the same one."""
     came: Mapping[str, int]
     down: tuple[str, ...]
 
@@ -246,6 +257,7 @@ def _since(assessment: Assessment, catalog: Catalog) -> Since | None:
             *_changed("lost", [one for one in drift.lost if one.host not in down], catalog),
             *_changed("resolved", drift.resolved, catalog),
         ),
+        tuple((some[0], tuple(one.object for one in some)) for some in alike(drift.clauses)),
         {name: sum(one.host == name for one in drift.found) for name in drift.came},
         tuple(dict.fromkeys(one.host for one in drift.lost if one.host in down)),
     )

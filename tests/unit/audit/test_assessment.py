@@ -11,7 +11,7 @@ import jsonschema_rs
 import pytest
 
 from provchain.audit.assessment import Assessment, read, schema, sm3
-from provchain.audit.drift import drift
+from provchain.audit.drift import alike, drift
 from provchain.audit.run import assess, on_hosts
 from provchain.baseline.catalog import BASELINES
 from provchain.baseline.facts import Facts
@@ -195,6 +195,13 @@ def test_drift(tmp_path: Path) -> None:
         (PARTLY, "h1"): (Verdict.NONCOMPLIANT, U),
         (ZONE, "inner"): (Verdict.COMPLIANT, Verdict.PARTIAL),
     }
+    both = drift(
+        assessed(tmp_path, {"h1": host_facts(), "h2": host_facts()}),
+        assessed(tmp_path, {"h1": Facts({}, 0, "gone"), "h2": Facts({}, 0, "gone")}),
+    )
+    told = {(some[0].control, some[0].kind): [one.object for one in some] for some in alike(both.clauses)}
+    assert told[HOST, "host"] == ["h1", "h2"], "the same change is told once"
+    assert sum(map(len, told.values())) == len(both.clauses)
     limited = new.model_copy(update={"limited": ("h1",)})
     assert (drift(old, limited).gone, drift(limited, old).came) == ((), ()), "nobody looked for them"
     same = drift(old, old)

@@ -133,13 +133,14 @@ def test_an_audit_of_one_rule_is_json_and_exits_by_what_it_found(running: Server
     assert codes == {"account-root-only": 0, "ssh-root-login": 1}
 
 
-def test_a_host_that_is_down_is_3(running: Server, tmp_path: Path) -> None:
+def test_a_host_that_is_down_is_3(running: Server, tmp_path: Path, home: Path) -> None:
     path = fleet(running, tmp_path, "h1")
     path.write_text(path.read_text().replace(str(running.port), "1"))
     done = provchain("--fleet", str(path))
     assert done.exit_code == 3
     assert "h1: not reached: " in done.stdout
     assert "is it up, are address and port right" in done.stdout, "it says what to try"
+    assert not (home / "audits").exists(), "an audit that saw nothing is none to compare with"
 
 
 @pytest.mark.parametrize(
