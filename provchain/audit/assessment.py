@@ -178,7 +178,7 @@ class Drift(Record):
     gone: tuple[str, ...]
     """Hosts that only the other audit had."""
     facts: dict[str, tuple[str, ...]]
-    """The probes that tell something else now, by host."""
+    """The probes that tell something else now, by host that both reached, without those that always do."""
     thresholds: tuple[str, ...]
     """The names of thresholds with another value; verdicts may differ for that alone."""
 

@@ -7,6 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from provchain.audit.assessment import Assessment, ClauseChange, ClauseResult, Drift, FactMark, Place, sm3
 from provchain.baseline.observation import Verdict
 
+MOVING = (
+    *(f"{kind}:/{top}/" for kind in ("file", "stat") for top in ("proc", "run", "var")),
+    "run:/usr/bin/chronyc ", "run:/usr/bin/journalctl ", "run:/usr/bin/lastlog",
+    "run:/usr/bin/systemctl list-units ", "run:/usr/sbin/auditctl -s",
+)  # fmt: skip
+"""What tells something else whenever it is asked, though nobody has changed anything."""
+
 
 def drift(old: Assessment, new: Assessment, digest: str = "") -> Drift:
     """Return what changed; hosts are compared by name, and only where both audits looked at them.
@@ -47,7 +54,9 @@ def drift(old: Assessment, new: Assessment, digest: str = "") -> Drift:
         facts={
             name: changed
             for name, host in hosts.items()
-            if name in earlier and (changed := _changed(earlier[name].facts, host.facts))
+            if name in earlier
+            and not (host.unreachable or earlier[name].unreachable)
+            and (changed := _changed(earlier[name].facts, host.facts))
         },
         thresholds=tuple(name for name in names if old.thresholds.get(name) != new.thresholds.get(name)),
     )
@@ -78,4 +87,5 @@ def _about(clause: ClauseResult) -> tuple[str, str, str]:
 
 
 def _changed(old: Mapping[str, FactMark], new: Mapping[str, FactMark]) -> tuple[str, ...]:
-    return tuple(name for name in sorted({*old, *new}) if old.get(name) != new.get(name))
+    names = sorted({*old, *new})
+    return tuple(name for name in names if old.get(name) != new.get(name) and not name.startswith(MOVING))

@@ -14,7 +14,7 @@ from provchain.audit.assessment import Assessment, read, schema, sm3
 from provchain.audit.drift import alike, drift
 from provchain.audit.run import assess, on_hosts
 from provchain.baseline.catalog import BASELINES
-from provchain.baseline.facts import Facts
+from provchain.baseline.facts import Facts, Output, Status
 from provchain.baseline.model import Attestation, SiteFile, Text, Waiver
 from provchain.baseline.observation import Verdict
 from tests.unit.audit.auditkit import NOW, TODAY, assessed, host_facts, order
@@ -187,6 +187,11 @@ def test_drift(tmp_path: Path) -> None:
     assert down.resolved == (), "what can't be seen is not resolved"
     assert (found.came, found.gone) == (("h4",), ("h3",))
     assert found.facts["h1"] == ("run:/usr/sbin/sshd -T",)
+    moved = host_facts()
+    moved = replace(moved, outputs={**moved.outputs, "stat:/var/log/syslog": Output(Status.SEEN, 0, "a|b")})
+    after = replace(moved, outputs={**moved.outputs, "stat:/var/log/syslog": Output(Status.SEEN, 0, "a|c")})
+    assert drift(assessed(tmp_path, {"h1": moved}), assessed(tmp_path, {"h1": after})).is_empty
+    assert (down.facts, drift(assessed(tmp_path, {"h1": Facts({}, 0, "gone")}), old).facts) == ({}, {})
     assert found.is_worse
     assert found.audit == sm3(old.canonical().encode())
     changes = {(one.control, one.object): (one.before, one.now) for one in found.clauses}
