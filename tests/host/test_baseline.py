@@ -124,6 +124,12 @@ def alert(network: Network, victim: str) -> Iterator[None]:
     _shell(network, victim, f"rm {path}; systemctl reload ssh.service")
 
 
+def _told(session: subprocess.Popen[str]) -> int:
+    """Return the number that a session tells, after what the server says to whoever comes."""
+    assert session.stdout is not None
+    return next(int(line) for line in session.stdout if line.strip().isdigit())
+
+
 @pytest.mark.usefixtures("alert")
 def test_a_connection_that_nobody_answers_for_really_ends(network: Network, victim: str) -> None:
     """The client is frozen: its machine still takes packets. One that answers stays, however idle it is."""
@@ -132,8 +138,7 @@ def test_a_connection_that_nobody_answers_for_really_ends(network: Network, vict
         _session(network, victim, "echo $$; exec sleep 600") as idle,
     ):
         try:
-            assert frozen.stdout is not None and idle.stdout is not None
-            gone, there = (int(one.stdout.readline()) for one in (frozen, idle) if one.stdout)
+            gone, there = _told(frozen), _told(idle)
             frozen.send_signal(signal.SIGSTOP)
             until(
                 lambda: _shell(network, victim, f"kill -0 {gone}").rc,
