@@ -21,6 +21,7 @@ class FakeAudit:
         self.done: list[str] = []
         self.locked, self.differ = locked, differ
         monkeypatch.setattr(audit, "run", self.run)
+        monkeypatch.setattr(audit, "_LOAD", ["/bin/true", "--load"])
 
     def run(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         said = ""
@@ -37,9 +38,9 @@ class FakeAudit:
     ("locked", "differ", "done"),
     [
         (False, False, []),
-        (False, True, ["/sbin/augenrules --load"]),
+        (False, True, ["/bin/true --load"]),
         # the kernel takes none before the next boot, which loads the file that is made now
-        (True, True, ["/sbin/augenrules"]),
+        (True, True, ["/bin/true"]),
         (True, False, []),
     ],
 )
@@ -51,6 +52,12 @@ def test_rules_of_the_files_are_loaded(
     assert (foreseen.changed, fake.done) == (bool(done), [])
     ((_, result),) = converge([ITEM], dry=False)
     assert (result.actions, fake.done) == (foreseen.actions, done)
+
+
+def test_without_the_daemon_it_is_left_and_the_rest_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "_LOAD", ["/nosuch/augenrules", "--load"])
+    ((_, result),) = converge([{**ITEM, "rules": ["audit-loaded"]}], dry=False)
+    assert (result.changed, "auditd is not installed" in result.left) == (False, True)
 
 
 def test_the_daemon_reads_its_configuration_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from .base import Result, Setting, Undo, run
+from .base import MissingError, Result, Setting, Undo, run
 
 _FOLDER = "/etc/audit/"
 _CONFIGURATION = "/etc/audit/auditd.conf"
@@ -23,6 +24,8 @@ class AuditLoaded(Setting):
         return "rules"
 
     def apply(self, dry: bool, changed: frozenset[str]) -> Result:
+        if not Path(_LOAD[0]).exists():
+            raise MissingError(f"{_LOAD[0]}: no such program, auditd is not installed")
         result = Result()
         mine = {label for label in changed if label.startswith(_FOLDER)}
         daemon = {label for label in mine if label.startswith(_CONFIGURATION)}
