@@ -206,3 +206,22 @@ def test_a_folder_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     converge(items, dry=False)
     assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("there", "new")] == [0o750, 0o700]
     assert not any(result.changed for _, result in converge(items, dry=False))
+
+
+def test_a_rules_file_is_left_where_its_package_is_not_there(tmp_path: Path) -> None:
+    """A dry run says the same; a file whose folder comes first is foreseen, and a role's own as well."""
+    gone, later = str(tmp_path / "gone/50.rules"), str(tmp_path / "made/60.conf")
+    items = [
+        {"kind": "file", "path": gone, "content": "x\n", "rules": ["audit-x"]},
+        {"kind": "directory", "path": str(tmp_path / "made"), "rules": ["a-b"]},
+        {"kind": "file", "path": later, "content": "y\n", "rules": ["a-b"]},
+    ]
+    for dry in (True, False):
+        (_, left), (_, made), (_, written) = converge(items, dry=dry)
+        assert (left.changed, left.left) == (False, f"{gone}: its folder is missing")
+        assert (made.changed, written.changed) == (True, True)
+        assert Path(later).exists() != dry
+    of_a_role = [{"kind": "file", "path": gone, "content": "x\n"}]
+    assert converge(of_a_role, dry=True)[0][1].changed
+    with pytest.raises(SettingError, match="its folder is missing"):
+        converge(of_a_role, dry=False)

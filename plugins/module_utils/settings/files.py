@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .base import Result, Setting, SettingError, Undo, run, sync
+from .base import MissingError, Result, Setting, SettingError, Undo, run, sync
 
 BACKUPS = Path("/var/backups/provchain")
 _TEXT_LIMIT = 65_536
@@ -146,11 +146,14 @@ class File(Owned):
             raise SettingError(f"{path}: is a folder, not a file")
         result.note("replaced" if path.exists() or path.is_symlink() else "created")
         result.before, result.after = shown(present or b""), shown(content)
+        folder = str(path.parent)
+        made = any(label == folder or label.startswith(f"{folder}/") for label in changed)
+        if not (path.parent.is_dir() or (dry and made)):
+            # its package is not installed, or not yet
+            raise MissingError(f"{path}: its folder is missing", foreseen=result)
         if dry:
             self._accept_copy(content)
             return result
-        if not path.parent.is_dir():
-            raise SettingError(f"{path}: its folder is missing")
         write(
             path, content, self.mode, self.owner, self.group, lambda name: self._accept(name, path, present)
         )
