@@ -146,13 +146,14 @@ class File(Owned):
             raise SettingError(f"{path}: is a folder, not a file")
         result.note("replaced" if path.exists() or path.is_symlink() else "created")
         result.before, result.after = shown(present or b""), shown(content)
+        if dry:
+            self._accept_copy(content)
         folder = str(path.parent)
         made = any(label == folder or label.startswith(f"{folder}/") for label in changed)
         if not (path.parent.is_dir() or (dry and made)):
             # its package is not installed, or not yet
             raise MissingError(f"{path}: its folder is missing", foreseen=result)
         if dry:
-            self._accept_copy(content)
             return result
         write(
             path, content, self.mode, self.owner, self.group, lambda name: self._accept(name, path, present)
