@@ -76,6 +76,8 @@ class Machine:
         boot = layer / "upper/boot"
         (kernel,), (initrd,) = boot.glob("vmlinuz-*"), boot.glob("initrd.img-*")
         argv = [
+            # whatever ends the tests, the machine ends with them
+            "setpriv", "--pdeathsig", "KILL",
             "ip", "netns", "exec", names.host_namespace(self._network, self.name),
             "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", _MEMORY, "-nographic",
             "-kernel", str(kernel), "-initrd", str(initrd), "-append", _START,
@@ -152,8 +154,10 @@ def _layer() -> Path:
     target = cache() / "machine" / hashlib.sha256(recipe.encode()).hexdigest()[:16]
     if not target.is_dir():
         target.parent.mkdir(exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
-        build = ("sh", "-euc", _BUILD, "sh", str(image.ensure()), str(building), " ".join(PACKAGES))
-        run("unshare", "--mount", *build)
-        building.rename(target)
+        with tempfile.TemporaryDirectory(prefix=".building-", dir=target.parent) as folder:
+            building = Path(folder) / "layer"
+            building.mkdir()
+            build = ("sh", "-euc", _BUILD, "sh", str(image.ensure()), str(building), " ".join(PACKAGES))
+            run("unshare", "--mount", *build)
+            building.rename(target)
     return target
